@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "caps.h"
+#include "util.h"
+
+void set_capability(int capability, bool on)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+	uint32_t *effective = &data[CAP_TO_INDEX(capability)].effective;
+
+	if (syscall(SYS_capget, &header, data))
+		die("capget: %s", strerror(errno));
+	if (on)
+		*effective |= CAP_TO_MASK(capability);
+	else
+		*effective &= ~CAP_TO_MASK(capability);
+	if (syscall(SYS_capset, &header, data))
+		die("capset: %s", strerror(errno));
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef TESTS_KERNEL_CAPS_H
+#define TESTS_KERNEL_CAPS_H
+
+#include <linux/capability.h>
+#include <stdbool.h>
+
+/*
+ * Switches one capability (CAP_IPC_LOCK, ...) of this thread off and on again; it stays
+ * permitted. Ends the program when that is not possible.
+ */
+void set_capability(int capability, bool on);
+
+#endif
