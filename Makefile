@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The commands of this project. Each target has its line of help behind "##".
+#
+#   FOLIO_RUNS_CACHE  kernel source, git tree and builds (~/.cache/folio-runs)
+#   LINUX_SRC         a Linux 7.3.y tree or tarball, instead of Debian's
+
+BUILD := build
+PROGRAMS := $(BUILD)/tests/kernel/regbuf_run
+
+.DEFAULT_GOAL := help
+# The parts run in an order, and each uses all CPUs by itself.
+.NOTPARALLEL:
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install the Debian packages that are missing (root)
+	@kernel/tools/setup
+
+tree: setup ## kernel/ as a git tree, to edit and commit in
+	@kernel/tools/tree make
+
+series: ## the commits of that tree back into kernel/
+	@kernel/tools/tree import
+
+export: tree ## the series as mails with a cover letter, in build/series
+	@rm -rf $(BUILD)/series
+	@kernel/tools/tree export $(BUILD)/series
+
+run: $(BUILD)/guest.img ## build stock and patched, boot both, register buffers, compare: a table
+	@stock=$$(kernel/tools/build stock run) && \
+	patched=$$(kernel/tools/build patched run) && \
+	tests/bench/run-table --stock "$$stock" --patched "$$patched" --image $< $(RUN_ARGS)
+
+readme: RUN_ARGS += --readme README.md
+readme: run ## make run, and its table into README.md
+
+check: tree ## all checks: lint, tools, KUnit, programs in the guest
+	@tests/check $(CHECKS)
+
+lint: tree ## the checks of our own files
+	@tests/check 'lint-*'
+
+kunit: tree ## the KUnit suites, at boot of the patched kernel
+	@tests/check kunit
+
+check-series: tree ## every commit of the series builds, without warnings
+	@kernel/tools/tree check
+
+# mkimage itself sees whether anything has changed.
+$(BUILD)/guest.img: tree programs
+	@tests/vm/mkimage -o $@ $(PROGRAMS)
+
+programs: setup
+	@$(MAKE) --no-print-directory -C tests/kernel O=$(abspath $(BUILD))/tests/kernel
+
+clean: ## remove build/ (the cache stays)
+	rm -rf $(BUILD)
+
+.PHONY: help setup tree series export run readme check lint kunit check-series programs clean
