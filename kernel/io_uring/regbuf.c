@@ -1,0 +1,816 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Registered buffers: memory that I/O uses again and again, pinned once
+ *
+ * User memory is pinned as runs, each a contiguous range of pages inside one
+ * folio with one pin, and stored as bvecs. How, is described in
+ * regbuf_layout.h. The number of runs and what they look like is known only
+ * when all of them are pinned, so they wait in a *stage* until then: chunks in
+ * the packed format of <linux/pin_runs.h>, which takes 8 bytes for most runs
+ * and never more than that for each page. No step after that looks at single
+ * pages of a run.
+ *
+ * The last run of a chunk that is full may go on in the next chunk. It is moved
+ * there, where pin_user_runs_fast() makes it longer, so that every run ends up
+ * as long as its folio allows and there is one pin for it.
+ *
+ * A buffer is shared by the rings that it was cloned to, and each request that
+ * uses it holds a reference on the node in the table of its ring. What is
+ * registered by the kernel (ublk, fuse) is not pinned here: it comes as bvecs
+ * and is released by a callback.
+ */
+#include <linux/blk-mq.h>
+#include <linux/io_uring.h>
+#include <linux/io_uring/cmd.h>
+#include <linux/mm.h>
+#include <linux/nospec.h>
+#include <linux/pin_runs.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "alloc_cache.h"
+#include "io_uring.h"
+#include "regbuf.h"
+#include "rsrc.h"
+
+/**
+ * struct regbuf_stage - runs of a buffer that are pinned but not stored yet
+ * @runs: the chunk that is being filled
+ * @full: pages of the chunks before it, linked by ->lru. The numbers of runs
+ *	  and of sizes are in ->private.
+ * @tally: of the runs in @full and, after regbuf_stage_pin(), of all
+ */
+struct regbuf_stage {
+	struct pin_runs		runs;
+	struct list_head	full;
+	struct regbuf_tally	tally;
+};
+
+static int hpage_acct_ref(struct io_ring_ctx *ctx, struct folio *folio,
+			  bool *acct_new)
+{
+	unsigned long key = (unsigned long)folio;
+	unsigned long count;
+	void *entry;
+	int ret;
+
+	lockdep_assert_held(&ctx->uring_lock);
+
+	entry = xa_load(&ctx->hpage_acct, key);
+	if (entry) {
+		*acct_new = false;
+		count = xa_to_value(entry) + 1;
+	} else {
+		ret = xa_reserve(&ctx->hpage_acct, key, GFP_KERNEL_ACCOUNT);
+		if (ret)
+			return ret;
+		*acct_new = true;
+		count = 1;
+	}
+	xa_store(&ctx->hpage_acct, key, xa_mk_value(count), GFP_KERNEL_ACCOUNT);
+	return 0;
+}
+
+static bool hpage_acct_unref(struct io_ring_ctx *ctx, struct folio *folio)
+{
+	unsigned long key = (unsigned long)folio;
+	unsigned long count;
+	void *entry;
+
+	lockdep_assert_held(&ctx->uring_lock);
+
+	entry = xa_load(&ctx->hpage_acct, key);
+	if (WARN_ON_ONCE(!entry))
+		return false;
+	count = xa_to_value(entry);
+	if (count == 1) {
+		xa_erase(&ctx->hpage_acct, key);
+		return true;
+	}
+	xa_store(&ctx->hpage_acct, key, xa_mk_value(count - 1), GFP_KERNEL_ACCOUNT);
+	return false;
+}
+
+/*
+ * Undo what io_regbuf_account_bvecs() did for the first @nr_bvecs. Returns the
+ * number of pages that the ring does not use any more.
+ */
+static unsigned long io_regbuf_unaccount_bvecs(struct io_ring_ctx *ctx,
+					       struct io_mapped_ubuf *imu,
+					       unsigned int nr_bvecs)
+{
+	struct folio *folio, *seen = NULL;
+	unsigned long nr_pages = 0;
+	unsigned int i;
+
+	for (i = 0; i < nr_bvecs; i++) {
+		folio = bvec_folio(&imu->bvec[i]);
+		if (!folio_test_large(folio)) {
+			nr_pages++;
+			continue;
+		}
+		if (folio == seen)
+			continue;
+		seen = folio;
+		if (hpage_acct_unref(ctx, folio))
+			nr_pages += folio_nr_pages(folio);
+		cond_resched();
+	}
+	return nr_pages;
+}
+
+/*
+ * Let the ring have a reference on each large folio of the buffer. @nr_pages
+ * returns how many pages it did not use before: a large folio counts with all
+ * of its pages, once in a ring.
+ */
+static int io_regbuf_account_bvecs(struct io_ring_ctx *ctx,
+				   struct io_mapped_ubuf *imu,
+				   unsigned long *nr_pages)
+{
+	struct folio *folio, *seen = NULL;
+	unsigned int i;
+	bool acct_new;
+	int ret;
+
+	*nr_pages = 0;
+	for (i = 0; i < imu->nr_bvecs; i++) {
+		folio = bvec_folio(&imu->bvec[i]);
+		if (!folio_test_large(folio)) {
+			(*nr_pages)++;
+			continue;
+		}
+		if (folio == seen)
+			continue;
+		seen = folio;
+		ret = hpage_acct_ref(ctx, folio, &acct_new);
+		if (ret) {
+			io_regbuf_unaccount_bvecs(ctx, imu, i);
+			return ret;
+		}
+		if (acct_new)
+			*nr_pages += folio_nr_pages(folio);
+		cond_resched();
+	}
+	return 0;
+}
+
+static int io_regbuf_account(struct io_ring_ctx *ctx,
+			     struct io_mapped_ubuf *imu)
+{
+	unsigned long nr_pages;
+	int ret;
+
+	if (!ctx->user)
+		return 0;
+	ret = io_regbuf_account_bvecs(ctx, imu, &nr_pages);
+	if (ret)
+		return ret;
+	ret = io_account_mem(ctx->user, ctx->mm_account, nr_pages);
+	if (ret)
+		io_regbuf_unaccount_bvecs(ctx, imu, imu->nr_bvecs);
+	return ret;
+}
+
+static struct io_mapped_ubuf *io_alloc_imu(struct io_ring_ctx *ctx,
+					   const struct regbuf_layout *layout)
+{
+	u64 bytes = layout->bytes + sizeof(struct io_mapped_ubuf);
+	struct io_mapped_ubuf *imu;
+
+	if (layout->bytes <= IO_CACHED_BVECS_SEGS * sizeof(struct bio_vec)) {
+		imu = io_cache_alloc(&ctx->imu_cache, GFP_KERNEL_ACCOUNT);
+		if (imu)
+			imu->flags = IO_REGBUF_F_CACHED;
+		return imu;
+	}
+
+	if (layout->nr_bvecs > UINT_MAX || bytes > SIZE_MAX)
+		return NULL;
+	/* More than kvmalloc() allows are 512 GiB of single pages. */
+	if (bytes <= INT_MAX)
+		imu = kvmalloc(bytes, GFP_KERNEL_ACCOUNT);
+	else
+		imu = __vmalloc(bytes, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	if (imu)
+		imu->flags = 0;
+	return imu;
+}
+
+static void io_free_imu(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu)
+{
+	if (imu->flags & IO_REGBUF_F_CACHED)
+		io_cache_free(&ctx->imu_cache, imu);
+	else
+		kvfree(imu);
+}
+
+static int regbuf_stage_new_chunk(struct regbuf_stage *stage, size_t bytes)
+{
+	void *buf;
+
+	if (bytes < PAGE_SIZE) {
+		buf = kmalloc(bytes, GFP_KERNEL_ACCOUNT);
+	} else {
+		bytes = PAGE_SIZE;
+		buf = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
+	}
+	if (!buf)
+		return -ENOMEM;
+	pin_runs_init(&stage->runs, buf, bytes);
+	return 0;
+}
+
+static void regbuf_stage_free_chunk(struct pin_runs *runs)
+{
+	if (runs->bytes < PAGE_SIZE)
+		kfree(runs->entries);
+	else
+		free_page((unsigned long)runs->entries);
+}
+
+/*
+ * The copies here and below are for the compiler: it keeps them in registers,
+ * and knows the format.
+ */
+static void regbuf_tally_chunk(struct regbuf_tally *tally,
+			       const struct pin_runs *runs)
+{
+	struct regbuf_tally t = *tally;
+	struct pin_runs r = *runs;
+	struct pin_runs_iter it = { };
+	struct pin_run run;
+
+	r.format = PIN_RUNS_PFN;
+	while (pin_runs_next(&r, &it, &run))
+		regbuf_tally_run(&t, run.nr_pages);
+	*tally = t;
+}
+
+static void regbuf_fill_chunk(struct regbuf_fill *fill,
+			      const struct pin_runs *runs)
+{
+	struct regbuf_fill f = *fill;
+	struct pin_runs r = *runs;
+	struct pin_runs_iter it = { };
+	struct pin_run run;
+
+	r.format = PIN_RUNS_PFN;
+	while (pin_runs_next(&r, &it, &run))
+		regbuf_fill_run(&f, run.pfn, run.nr_pages);
+	*fill = f;
+}
+
+/*
+ * The chunk is full and there are @nr_pages to come: start another one. If the
+ * last run can still get longer, it goes along.
+ */
+static int regbuf_stage_next_chunk(struct regbuf_stage *stage,
+				   unsigned long nr_pages)
+{
+	struct pin_runs runs = stage->runs;
+	struct folio *folio;
+	struct pin_run last;
+	struct page *page;
+	int ret;
+
+	BUILD_BUG_ON(PAGE_SIZE / sizeof(u64) > U16_MAX);
+
+	/* What is less than a page has room for each page to be a run. */
+	if (WARN_ON_ONCE(runs.bytes < PAGE_SIZE))
+		return -ENOSPC;
+	/* Eight bytes per page, and not more than twice that for a run. */
+	ret = regbuf_stage_new_chunk(stage, (nr_pages + 2) * sizeof(u64));
+	if (ret)
+		return ret;
+
+	last = pin_runs_pop(&runs);
+	folio = pfn_folio(last.pfn);
+	if (last.pfn + last.nr_pages < folio_pfn(folio) + folio_nr_pages(folio))
+		pin_runs_push(&stage->runs, last.pfn, last.nr_pages);
+	else
+		pin_runs_push(&runs, last.pfn, last.nr_pages);
+
+	regbuf_tally_chunk(&stage->tally, &runs);
+	page = virt_to_page(runs.entries);
+	set_page_private(page, runs.nr | (unsigned long)runs.nr_sizes << 16);
+	list_add_tail(&page->lru, &stage->full);
+	return 0;
+}
+
+/* On failure, what is pinned is left to regbuf_stage_end(). */
+static int regbuf_stage_pin(struct regbuf_stage *stage, unsigned long start,
+			    unsigned long nr_pages)
+{
+	unsigned long left = nr_pages;
+	long ret;
+
+	ret = regbuf_stage_new_chunk(stage, nr_pages * sizeof(u64));
+	while (!ret && left) {
+		ret = pin_user_runs_fast(start, left, FOLL_WRITE | FOLL_LONGTERM,
+					 &stage->runs);
+		if (ret == -ENOSPC) {
+			ret = regbuf_stage_next_chunk(stage, left);
+		} else if (ret > 0) {
+			start += ret << PAGE_SHIFT;
+			left -= ret;
+			ret = 0;
+		} else if (!ret) {
+			ret = -EFAULT;
+		}
+	}
+	if (ret)
+		return ret;
+
+	regbuf_tally_chunk(&stage->tally, &stage->runs);
+	if (WARN_ON_ONCE(stage->tally.nr_pages != nr_pages))
+		return -EFAULT;
+	return 0;
+}
+
+/* Store the runs of a chunk, or release them if @fill is NULL. */
+static void regbuf_stage_end_chunk(struct pin_runs *runs,
+				   struct regbuf_fill *fill)
+{
+	if (fill)
+		regbuf_fill_chunk(fill, runs);
+	else
+		unpin_user_runs(runs, UNPIN_CLEAN);
+	regbuf_stage_free_chunk(runs);
+	cond_resched();
+}
+
+static void regbuf_stage_end(struct regbuf_stage *stage,
+			     struct regbuf_fill *fill)
+{
+	struct page *page, *next;
+	struct pin_runs runs;
+
+	list_for_each_entry_safe(page, next, &stage->full, lru) {
+		pin_runs_init(&runs, page_address(page), PAGE_SIZE);
+		runs.nr = page_private(page) & U16_MAX;
+		runs.nr_sizes = page_private(page) >> 16;
+		regbuf_stage_end_chunk(&runs, fill);
+	}
+	if (stage->runs.entries)
+		regbuf_stage_end_chunk(&stage->runs, fill);
+}
+
+static void io_regbuf_release(struct io_ring_ctx *ctx,
+			      struct io_mapped_ubuf *imu)
+{
+	if (imu->flags & IO_REGBUF_F_KBUF)
+		imu->release(imu->priv);
+	else
+		unpin_user_bvecs(imu->bvec, imu->nr_bvecs, UNPIN_CLEAN);
+	io_free_imu(ctx, imu);
+}
+
+/*
+ * Pin @len bytes of the memory of the current process at @uaddr, which is a
+ * range that io_validate_user_buf_range() accepts, and account them to the
+ * ring. Returns the buffer, with the reference of the caller on it, or an
+ * error; then nothing is pinned or accounted.
+ */
+struct io_mapped_ubuf *io_regbuf_register(struct io_ring_ctx *ctx,
+					  unsigned long uaddr, size_t len)
+{
+	struct regbuf_stage stage = { .full = LIST_HEAD_INIT(stage.full) };
+	struct io_mapped_ubuf *imu;
+	struct regbuf_layout layout;
+	struct regbuf_fill fill;
+	unsigned long end, nr_pages;
+	int ret;
+
+	if (check_add_overflow(uaddr, len, &end) ||
+	    check_add_overflow(end, PAGE_SIZE - 1, &end))
+		return ERR_PTR(-EOVERFLOW);
+	nr_pages = (end >> PAGE_SHIFT) - (uaddr >> PAGE_SHIFT);
+
+	ret = regbuf_stage_pin(&stage, uaddr & PAGE_MASK, nr_pages);
+	if (ret)
+		goto unpin;
+	regbuf_choose_layout(&stage.tally, &layout);
+	imu = io_alloc_imu(ctx, &layout);
+	if (!imu) {
+		ret = -ENOMEM;
+		goto unpin;
+	}
+
+	/* store original address for later verification */
+	imu->ubuf = uaddr;
+	imu->len = len;
+	imu->dir = IO_BUF_DEST | IO_BUF_SOURCE;
+	imu->release = NULL;
+	imu->priv = NULL;
+	refcount_set(&imu->refs, 1);
+	regbuf_fill_begin(&fill, imu, &layout);
+	regbuf_stage_end(&stage, &fill);
+	regbuf_fill_end(&fill);
+
+	ret = io_regbuf_account(ctx, imu);
+	if (!ret)
+		return imu;
+	io_regbuf_release(ctx, imu);
+	return ERR_PTR(ret);
+unpin:
+	regbuf_stage_end(&stage, NULL);
+	return ERR_PTR(ret);
+}
+
+/* Take a reference for another ring, which is accounted to the same user. */
+int io_regbuf_clone(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu)
+{
+	unsigned long nr_pages;
+	int ret;
+
+	if (!(imu->flags & IO_REGBUF_F_KBUF) && ctx->user) {
+		/* The memory is charged already, this tracks large folios. */
+		ret = io_regbuf_account_bvecs(ctx, imu, &nr_pages);
+		if (ret)
+			return ret;
+	}
+	refcount_inc(&imu->refs);
+	return 0;
+}
+
+/* Drop the reference of a ring. */
+void io_regbuf_put(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu)
+{
+	unsigned long nr_pages = 0;
+
+	/* Always decrement, so it works for cloned buffers too */
+	if (!(imu->flags & IO_REGBUF_F_KBUF) && ctx->user)
+		nr_pages = io_regbuf_unaccount_bvecs(ctx, imu, imu->nr_bvecs);
+
+	if (unlikely(refcount_read(&imu->refs) > 1)) {
+		if (!refcount_dec_and_test(&imu->refs))
+			return;
+	}
+
+	if (nr_pages)
+		io_unaccount_mem(ctx->user, ctx->mm_account, nr_pages);
+	io_regbuf_release(ctx, imu);
+}
+
+static struct io_mapped_ubuf *io_kernel_buffer_init(struct io_ring_ctx *ctx,
+						    unsigned int nr_bvecs,
+						    u8 dir,
+						    void (*release)(void *),
+						    void *priv,
+						    unsigned int index)
+{
+	const struct regbuf_layout layout = {
+		.nr_bvecs = nr_bvecs,
+		.bytes = (u64)nr_bvecs * sizeof(struct bio_vec),
+	};
+	struct io_rsrc_data *data = &ctx->buf_table;
+	struct io_mapped_ubuf *imu;
+	struct io_rsrc_node *node;
+
+	if (index >= data->nr)
+		return ERR_PTR(-EINVAL);
+	index = array_index_nospec(index, data->nr);
+
+	if (data->nodes[index])
+		return ERR_PTR(-EBUSY);
+
+	node = io_rsrc_node_alloc(ctx, IORING_RSRC_BUFFER);
+	if (!node)
+		return ERR_PTR(-ENOMEM);
+
+	imu = io_alloc_imu(ctx, &layout);
+	if (!imu) {
+		io_cache_free(&ctx->node_cache, node);
+		return ERR_PTR(-ENOMEM);
+	}
+
+	imu->ubuf = 0;
+	imu->len = 0;
+	imu->layout = IO_REGBUF_LINEAR;
+	imu->shift = 0;
+	imu->nr_bvecs = nr_bvecs;
+	refcount_set(&imu->refs, 1);
+	imu->release = release;
+	imu->priv = priv;
+	imu->dir = dir;
+	imu->flags |= IO_REGBUF_F_KBUF;
+
+	node->buf = imu;
+	data->nodes[index] = node;
+
+	return imu;
+}
+
+int io_buffer_register_request(struct io_uring_cmd *cmd, struct request *rq,
+			       void (*release)(void *), unsigned int index,
+			       unsigned int issue_flags)
+{
+	struct io_ring_ctx *ctx = cmd_to_io_kiocb(cmd)->ctx;
+	struct req_iterator rq_iter;
+	struct io_mapped_ubuf *imu;
+	struct bio_vec bv;
+	/*
+	 * blk_rq_nr_phys_segments() may overestimate the number of bvecs
+	 * but avoids needing to iterate over the bvecs
+	 */
+	unsigned int nr_bvecs = blk_rq_nr_phys_segments(rq);
+	int ret = 0;
+
+	io_ring_submit_lock(ctx, issue_flags);
+
+	imu = io_kernel_buffer_init(ctx, nr_bvecs, 1 << rq_data_dir(rq),
+				    release, rq, index);
+	if (IS_ERR(imu)) {
+		ret = PTR_ERR(imu);
+		goto unlock;
+	}
+
+	nr_bvecs = 0;
+	rq_for_each_bvec(bv, rq, rq_iter) {
+		imu->bvec[nr_bvecs++] = bv;
+		imu->len += bv.bv_len;
+	}
+	imu->nr_bvecs = nr_bvecs;
+
+unlock:
+	io_ring_submit_unlock(ctx, issue_flags);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(io_buffer_register_request);
+
+/*
+ * bvs is copied internally. caller may free it on return.
+ */
+int io_buffer_register_bvec(struct io_uring_cmd *cmd, const struct bio_vec *bvs,
+			    unsigned int nr_bvecs, void (*release)(void *),
+			    void *priv, u8 dir, unsigned int index,
+			    unsigned int issue_flags)
+{
+	struct io_ring_ctx *ctx = cmd_to_io_kiocb(cmd)->ctx;
+	struct io_mapped_ubuf *imu;
+	unsigned int i;
+	int ret = 0;
+
+	io_ring_submit_lock(ctx, issue_flags);
+	imu = io_kernel_buffer_init(ctx, nr_bvecs, dir, release, priv, index);
+	if (IS_ERR(imu)) {
+		ret = PTR_ERR(imu);
+		goto unlock;
+	}
+
+	for (i = 0; i < nr_bvecs; i++) {
+		imu->bvec[i] = bvs[i];
+		imu->len += bvs[i].bv_len;
+	}
+
+unlock:
+	io_ring_submit_unlock(ctx, issue_flags);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(io_buffer_register_bvec);
+
+int io_buffer_unregister(struct io_uring_cmd *cmd, unsigned int index,
+			 unsigned int issue_flags)
+{
+	struct io_ring_ctx *ctx = cmd_to_io_kiocb(cmd)->ctx;
+	struct io_rsrc_data *data = &ctx->buf_table;
+	struct io_rsrc_node *node;
+	int ret = 0;
+
+	io_ring_submit_lock(ctx, issue_flags);
+	if (index >= data->nr) {
+		ret = -EINVAL;
+		goto unlock;
+	}
+	index = array_index_nospec(index, data->nr);
+
+	node = data->nodes[index];
+	if (!node) {
+		ret = -EINVAL;
+		goto unlock;
+	}
+	if (!(node->buf->flags & IO_REGBUF_F_KBUF)) {
+		ret = -EBUSY;
+		goto unlock;
+	}
+
+	io_put_rsrc_node(ctx, node);
+	data->nodes[index] = NULL;
+unlock:
+	io_ring_submit_unlock(ctx, issue_flags);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(io_buffer_unregister);
+
+static int validate_fixed_range(u64 buf_addr, size_t len,
+				const struct io_mapped_ubuf *imu)
+{
+	u64 buf_end;
+
+	if (unlikely(check_add_overflow(buf_addr, (u64)len, &buf_end)))
+		return -EFAULT;
+	/* not inside the mapped region */
+	if (unlikely(buf_addr < imu->ubuf || buf_end > (imu->ubuf + imu->len)))
+		return -EFAULT;
+	if (unlikely(len > MAX_RW_COUNT))
+		return -EFAULT;
+	return 0;
+}
+
+/* Only for what validate_fixed_range() accepts. */
+static size_t regbuf_offset(const struct io_mapped_ubuf *imu, u64 buf_addr)
+{
+	return array_index_nospec((size_t)(buf_addr - imu->ubuf), imu->len);
+}
+
+/* Set up @iter for a part of the buffer. */
+static int io_import_fixed(int ddir, struct iov_iter *iter,
+			   const struct io_mapped_ubuf *imu,
+			   u64 buf_addr, size_t len)
+{
+	u32 first, nr_segs;
+	size_t skip;
+	int ret;
+
+	ret = validate_fixed_range(buf_addr, len, imu);
+	if (unlikely(ret))
+		return ret;
+	if (!(imu->dir & (1 << ddir)))
+		return -EFAULT;
+	if (unlikely(!len)) {
+		iov_iter_bvec(iter, ddir, NULL, 0, 0);
+		return 0;
+	}
+
+	nr_segs = regbuf_span(imu, regbuf_offset(imu, buf_addr), len, &first,
+			      &skip);
+	iov_iter_bvec(iter, ddir, imu->bvec + first, nr_segs, len);
+	iter->iov_offset = skip;
+	return 0;
+}
+
+inline struct io_rsrc_node *io_find_buf_node(struct io_kiocb *req,
+					     unsigned int issue_flags)
+{
+	struct io_ring_ctx *ctx = req->ctx;
+	struct io_rsrc_node *node;
+
+	if (req->flags & REQ_F_BUF_NODE)
+		return req->buf_node;
+	req->flags |= REQ_F_BUF_NODE;
+
+	io_ring_submit_lock(ctx, issue_flags);
+	node = io_rsrc_node_lookup(&ctx->buf_table, req->buf_index);
+	if (node) {
+		node->refs++;
+		req->buf_node = node;
+		io_ring_submit_unlock(ctx, issue_flags);
+		return node;
+	}
+	req->flags &= ~REQ_F_BUF_NODE;
+	io_ring_submit_unlock(ctx, issue_flags);
+	return NULL;
+}
+
+int io_import_reg_buf(struct io_kiocb *req, struct iov_iter *iter,
+		      u64 buf_addr, size_t len, int ddir,
+		      unsigned int issue_flags)
+{
+	struct io_rsrc_node *node;
+
+	node = io_find_buf_node(req, issue_flags);
+	if (!node)
+		return -EFAULT;
+	return io_import_fixed(ddir, iter, node->buf, buf_addr, len);
+}
+
+/*
+ * Check parts of the buffer that are to be used as one. Returns in @nr_segs
+ * how many bvecs io_regbuf_fill_vec() makes of them: exactly that many, and at
+ * least one for each part.
+ */
+int io_regbuf_count_vec(const struct io_mapped_ubuf *imu,
+			const struct iovec *iov, unsigned int nr_iovs,
+			unsigned int *nr_segs, size_t *total_len)
+{
+	size_t segs = 0, total = 0, skip;
+	unsigned int i;
+	u32 first;
+	int ret;
+
+	for (i = 0; i < nr_iovs; i++) {
+		u64 buf_addr = (u64)(uintptr_t)iov[i].iov_base;
+		size_t len = iov[i].iov_len;
+
+		ret = validate_fixed_range(buf_addr, len, imu);
+		if (unlikely(ret))
+			return ret;
+		if (unlikely(!len))
+			return -EFAULT;
+		if (unlikely(check_add_overflow(total, len, &total)))
+			return -EOVERFLOW;
+
+		segs += regbuf_span(imu, regbuf_offset(imu, buf_addr), len,
+				    &first, &skip);
+		if (segs > INT_MAX)
+			return -EOVERFLOW;
+	}
+	if (total > MAX_RW_COUNT)
+		return -EINVAL;
+
+	*nr_segs = segs;
+	*total_len = total;
+	return 0;
+}
+
+/*
+ * Fill @bvec with parts of the buffer that io_regbuf_count_vec() has checked.
+ * It may overlap with @iov from the left: the entries of @iov that are still
+ * to come fit behind the bvecs that they become.
+ */
+void io_regbuf_fill_vec(const struct io_mapped_ubuf *imu,
+			const struct iovec *iov, unsigned int nr_iovs,
+			struct bio_vec *bvec)
+{
+	for (; nr_iovs; iov++, nr_iovs--) {
+		u64 buf_addr = (u64)(uintptr_t)iov->iov_base;
+		size_t len = iov->iov_len;
+		const struct bio_vec *src;
+		u32 first, nr_segs;
+		size_t skip;
+
+		nr_segs = regbuf_span(imu, regbuf_offset(imu, buf_addr), len,
+				      &first, &skip);
+		for (src = &imu->bvec[first]; nr_segs; src++, nr_segs--) {
+			size_t seg_len = min(len, src->bv_len - skip);
+
+			bvec_set_page(bvec++, src->bv_page, seg_len,
+				      src->bv_offset + skip);
+			len -= seg_len;
+			skip = 0;
+		}
+	}
+}
+
+int io_import_reg_vec(int ddir, struct iov_iter *iter,
+		      struct io_kiocb *req, struct iou_vec *vec,
+		      unsigned int nr_iovs, unsigned int issue_flags)
+{
+	struct io_rsrc_node *node;
+	struct io_mapped_ubuf *imu;
+	unsigned int nr_bvecs;
+	unsigned int iovec_off;
+	struct iovec *iov;
+	unsigned int nr_segs;
+	size_t len;
+	int ret;
+
+	node = io_find_buf_node(req, issue_flags);
+	if (!node)
+		return -EFAULT;
+	imu = node->buf;
+	if (!(imu->dir & (1 << ddir)))
+		return -EFAULT;
+
+	iovec_off = vec->nr - nr_iovs;
+	iov = vec->iovec + iovec_off;
+
+	ret = io_regbuf_count_vec(imu, iov, nr_iovs, &nr_bvecs, &len);
+	if (unlikely(ret))
+		return ret;
+
+	/* The iovecs are at the right end, bvecs grow towards them. */
+	nr_segs = nr_bvecs;
+	if (sizeof(struct bio_vec) > sizeof(struct iovec)) {
+		size_t bvec_bytes;
+
+		if (check_mul_overflow((size_t)nr_segs, sizeof(struct bio_vec),
+				       &bvec_bytes) ||
+		    check_add_overflow(bvec_bytes, sizeof(*iov) - 1,
+				       &bvec_bytes))
+			return -EOVERFLOW;
+		nr_segs = bvec_bytes / sizeof(*iov);
+		nr_segs += nr_iovs;
+	}
+
+	if (nr_segs > vec->nr) {
+		struct iou_vec tmp_vec = {};
+
+		ret = io_vec_realloc(&tmp_vec, nr_segs);
+		if (ret)
+			return ret;
+
+		iovec_off = tmp_vec.nr - nr_iovs;
+		memcpy(tmp_vec.iovec + iovec_off, iov, sizeof(*iov) * nr_iovs);
+		io_vec_free(vec);
+
+		*vec = tmp_vec;
+		iov = vec->iovec + iovec_off;
+		req->flags |= REQ_F_NEED_CLEANUP;
+	}
+
+	io_regbuf_fill_vec(imu, iov, nr_iovs, vec->bvec);
+	iov_iter_bvec(iter, ddir, vec->bvec, nr_bvecs, len);
+	return 0;
+}

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef IOU_REGBUF_LAYOUT_H
+#define IOU_REGBUF_LAYOUT_H
+
+/*
+ * How a registered buffer is stored, and how a byte of it is found again
+ *
+ * User memory is pinned as runs: pages that are physically contiguous and in
+ * one folio. A buffer is an array of bvecs, each of which covers one run or a
+ * part of one; a bvec never covers more than one folio, as whoever takes a
+ * reference of its own takes it on the first one only. Length and offset of a
+ * bvec have 32 bits, so it is 2 GiB long at most. Only the first bvec can
+ * start inside a page, only the last one can end inside a page.
+ *
+ * I/O at a byte offset needs the bvec that has it, without walking the array.
+ * There are three layouts:
+ *
+ * UNIFORM
+ *	The first bvec is of any length, all others are of one power of two,
+ *	the last may be shorter. Runs that are longer are stored as several
+ *	bvecs. The index comes from a shift.
+ *
+ * MIXED
+ *	One bvec per run. Two tables follow the bvecs in the same allocation:
+ *
+ *	  start[i]	page of the buffer where bvec i starts
+ *	  bucket[b]	bvec that has the first page of bucket b; buckets are
+ *			2^shift pages, and one entry more than there are
+ *			buckets names the last bvec
+ *
+ *	The bucket bounds a binary search in start[]. There are about as many
+ *	buckets as bvecs, so it is mostly over before it begins, and takes
+ *	O(log n) where all short runs are in one place. start[] has the low 32
+ *	bits only: a bucket and the bvec that it starts in are much shorter than
+ *	2^31 pages, which makes the differences exact.
+ *
+ * LINEAR
+ *	Bvecs that the kernel registered, of any form. There are few of them,
+ *	they are walked.
+ *
+ * Of the first two a buffer gets the smaller one. Runs of single pages make
+ * UNIFORM one bvec per page, which bounds the size of either.
+ *
+ * Nothing here looks into a page or takes a lock: the code is tested on page
+ * frame numbers that are made up, and it can be built outside the kernel by
+ * who brings the few types that it needs.
+ */
+
+#ifdef __KERNEL__
+#include <linux/bitops.h>
+#include <linux/bvec.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/refcount.h>
+#include <linux/types.h>
+#endif
+
+enum {
+	IO_REGBUF_UNIFORM,
+	IO_REGBUF_MIXED,
+	IO_REGBUF_LINEAR,
+};
+
+/* Longest bvec */
+#define IO_REGBUF_MAX_SHIFT	31
+#define IO_REGBUF_MAX_PAGES	(1ULL << (IO_REGBUF_MAX_SHIFT - PAGE_SHIFT))
+
+/**
+ * struct io_mapped_ubuf - a registered buffer
+ * @ubuf: address in user memory, 0 for a buffer of the kernel
+ * @len: length in bytes
+ * @nr_bvecs: number of bvecs
+ * @refs: one for each ring that has the buffer
+ * @flags: IO_REGBUF_F_*
+ * @dir: what it can be used for, IO_BUF_DEST and IO_BUF_SOURCE
+ * @layout: IO_REGBUF_UNIFORM, _MIXED or _LINEAR
+ * @shift: of the bytes in a bvec (uniform), or the pages in a bucket (mixed)
+ * @release: called with @priv at the end of a buffer of the kernel
+ * @priv: for @release
+ * @bvec: the memory
+ */
+struct io_mapped_ubuf {
+	u64		ubuf;
+	size_t		len;
+	unsigned int	nr_bvecs;
+	refcount_t	refs;
+	u8		flags;
+	u8		dir;
+	u8		layout;
+	u8		shift;
+	void		(*release)(void *priv);
+	void		*priv;
+	struct bio_vec	bvec[] __counted_by(nr_bvecs);
+};
+
+/* What is known about the runs of a buffer before it is stored */
+struct regbuf_tally {
+	/* runs, the pages in them, and the bvecs for one per run */
+	u64	nr_runs;
+	u64	nr_pages;
+	u64	nr_bvecs;
+	/* pages in the first run, and in the last one unless that is the same */
+	u64	first;
+	u64	last;
+	/* all bits that are set in the number of pages of a run in between */
+	u64	between;
+};
+
+struct regbuf_layout {
+	u64	nr_bvecs;
+	/* pages in the first bvec, and in any other one, at most */
+	u64	first;
+	u64	unit;
+	u64	nr_buckets;
+	/* room for bvecs and tables */
+	u64	bytes;
+	u8	layout;
+	u8	shift;
+};
+
+/* Runs are told in order; they have to be as long as they get. */
+static inline void regbuf_tally_run(struct regbuf_tally *t, u64 nr_pages)
+{
+	if (likely(t->nr_runs)) {
+		t->between |= t->last;
+		t->last = nr_pages;
+	} else {
+		t->first = nr_pages;
+	}
+	t->nr_runs++;
+	t->nr_pages += nr_pages;
+	t->nr_bvecs++;
+	if (unlikely(nr_pages > IO_REGBUF_MAX_PAGES))
+		t->nr_bvecs += (nr_pages - 1) >>
+			       (IO_REGBUF_MAX_SHIFT - PAGE_SHIFT);
+}
+
+static inline void regbuf_layout_uniform(const struct regbuf_tally *t,
+					 struct regbuf_layout *l)
+{
+	unsigned int order = IO_REGBUF_MAX_SHIFT - PAGE_SHIFT;
+
+	if (t->between)
+		order = min_t(unsigned int, order, __ffs64(t->between));
+
+	l->layout = IO_REGBUF_UNIFORM;
+	l->shift = order + PAGE_SHIFT;
+	l->unit = 1ULL << order;
+	/* What the first bvec cannot take has to be whole units. */
+	l->first = t->first;
+	if (l->first > IO_REGBUF_MAX_PAGES)
+		l->first -= (l->first - IO_REGBUF_MAX_PAGES + l->unit - 1) &
+			    ~(l->unit - 1);
+	l->nr_bvecs = 1 + ((t->nr_pages - l->first + l->unit - 1) >> order);
+	l->nr_buckets = 0;
+	l->bytes = l->nr_bvecs * sizeof(struct bio_vec);
+}
+
+static inline void regbuf_layout_mixed(const struct regbuf_tally *t,
+				       struct regbuf_layout *l)
+{
+	l->layout = IO_REGBUF_MIXED;
+	l->shift = 0;
+	while ((t->nr_pages - 1) >> l->shift >= t->nr_bvecs)
+		l->shift++;
+	l->unit = IO_REGBUF_MAX_PAGES;
+	l->first = IO_REGBUF_MAX_PAGES;
+	l->nr_bvecs = t->nr_bvecs;
+	l->nr_buckets = ((t->nr_pages - 1) >> l->shift) + 1;
+	l->bytes = l->nr_bvecs * (sizeof(struct bio_vec) + sizeof(u32)) +
+		   (l->nr_buckets + 1) * sizeof(u32);
+}
+
+/* The tally must have one run at least. */
+static inline void regbuf_choose_layout(const struct regbuf_tally *t,
+					struct regbuf_layout *l)
+{
+	struct regbuf_layout mixed;
+
+	regbuf_layout_uniform(t, l);
+	regbuf_layout_mixed(t, &mixed);
+	if (mixed.bytes < l->bytes)
+		*l = mixed;
+}
+
+static inline u32 *regbuf_starts(const struct io_mapped_ubuf *imu)
+{
+	return (u32 *)((char *)imu + sizeof(*imu) +
+		       (size_t)imu->nr_bvecs * sizeof(struct bio_vec));
+}
+
+static inline u32 *regbuf_buckets(const struct io_mapped_ubuf *imu)
+{
+	return regbuf_starts(imu) + imu->nr_bvecs;
+}
+
+/* A buffer that is being stored */
+struct regbuf_fill {
+	struct io_mapped_ubuf	*imu;
+	/* the next bvec, and how many pages it can have */
+	struct bio_vec		*bvec;
+	u64			max;
+	u64			unit;
+	/* page of the buffer where the next bvec, or bucket, starts */
+	u64			page;
+	u64			bucket_page;
+	u32			*start;
+	u32			*bucket;
+};
+
+/*
+ * Start to store a buffer: @imu has room for @l->bytes behind it, and ->ubuf
+ * and ->len are set. Then each run goes to regbuf_fill_run(), in order, and
+ * regbuf_fill_end() completes it.
+ */
+static inline void regbuf_fill_begin(struct regbuf_fill *f,
+				     struct io_mapped_ubuf *imu,
+				     const struct regbuf_layout *l)
+{
+	imu->nr_bvecs = l->nr_bvecs;
+	imu->layout = l->layout;
+	imu->shift = l->shift;
+
+	f->imu = imu;
+	f->bvec = imu->bvec;
+	f->max = l->first;
+	f->unit = l->unit;
+	f->page = 0;
+	f->bucket_page = 0;
+	f->start = NULL;
+	f->bucket = NULL;
+	if (l->layout == IO_REGBUF_MIXED) {
+		f->start = regbuf_starts(imu);
+		f->bucket = regbuf_buckets(imu);
+	}
+}
+
+static inline void regbuf_fill_run(struct regbuf_fill *f, unsigned long pfn,
+				   u64 nr_pages)
+{
+	while (nr_pages) {
+		u64 nr = min(nr_pages, f->max);
+
+		if (f->start) {
+			*f->start++ = f->page;
+			f->page += nr;
+			while (f->bucket_page < f->page) {
+				*f->bucket++ = f->bvec - f->imu->bvec;
+				f->bucket_page += 1ULL << f->imu->shift;
+			}
+		}
+		bvec_set_page(f->bvec++, pfn_to_page(pfn), nr << PAGE_SHIFT, 0);
+		f->max = f->unit;
+		pfn += nr;
+		nr_pages -= nr;
+	}
+}
+
+/* Only now it is known which bvec is the last one. */
+static inline void regbuf_fill_end(struct regbuf_fill *f)
+{
+	struct io_mapped_ubuf *imu = f->imu;
+	u32 head = imu->ubuf & (PAGE_SIZE - 1);
+	u32 tail = -(imu->ubuf + imu->len) & (PAGE_SIZE - 1);
+
+	imu->bvec[0].bv_offset = head;
+	imu->bvec[0].bv_len -= head;
+	f->bvec[-1].bv_len -= tail;
+	if (f->bucket)
+		*f->bucket = imu->nr_bvecs - 1;
+}
+
+static __always_inline u32 regbuf_seek_uniform(const struct io_mapped_ubuf *imu,
+					       size_t offset, size_t *skip)
+{
+	u32 first = imu->bvec[0].bv_len;
+
+	if (offset < first) {
+		*skip = offset;
+		return 0;
+	}
+	offset -= first;
+	*skip = offset & ((1UL << imu->shift) - 1);
+	return 1 + (offset >> imu->shift);
+}
+
+/* The bvec that has a page of the buffer, by the tables of a mixed one */
+static inline u32 regbuf_find_page(const struct io_mapped_ubuf *imu, u64 page)
+{
+	const u32 *start = regbuf_starts(imu);
+	const u32 *bucket = start + imu->nr_bvecs + (page >> imu->shift);
+	u32 lo = bucket[0], hi = bucket[1];
+
+	/* The last one in [lo, hi] that does not start behind the page. */
+	while (lo < hi) {
+		u32 mid = hi - (hi - lo) / 2;
+
+		if ((s32)(start[mid] - (u32)page) <= 0)
+			lo = mid;
+		else
+			hi = mid - 1;
+	}
+	return lo;
+}
+
+static inline u32 regbuf_seek_mixed(const struct io_mapped_ubuf *imu,
+				    size_t offset, size_t *skip)
+{
+	u64 pos = (u64)offset + imu->bvec[0].bv_offset;
+	u64 page = pos >> PAGE_SHIFT;
+	u32 i = regbuf_find_page(imu, page);
+
+	*skip = ((size_t)((u32)page - regbuf_starts(imu)[i]) << PAGE_SHIFT) +
+		(pos & (PAGE_SIZE - 1)) - imu->bvec[i].bv_offset;
+	return i;
+}
+
+static inline u32 regbuf_seek_linear(const struct bio_vec *bvec, size_t offset,
+				     size_t *skip)
+{
+	u32 i;
+
+	for (i = 0; offset >= bvec[i].bv_len; i++)
+		offset -= bvec[i].bv_len;
+	*skip = offset;
+	return i;
+}
+
+/*
+ * Returns the index of the bvec that has the byte at @offset, which must be
+ * inside the buffer, and in *@skip how many bytes of it come before that.
+ */
+static inline u32 regbuf_seek(const struct io_mapped_ubuf *imu, size_t offset,
+			      size_t *skip)
+{
+	if (imu->layout == IO_REGBUF_UNIFORM)
+		return regbuf_seek_uniform(imu, offset, skip);
+	if (imu->layout == IO_REGBUF_MIXED)
+		return regbuf_seek_mixed(imu, offset, skip);
+	return regbuf_seek_linear(imu->bvec, offset, skip);
+}
+
+static inline u32 regbuf_span_mixed(const struct io_mapped_ubuf *imu,
+				    size_t offset, size_t len, u32 *first,
+				    size_t *skip)
+{
+	u64 last = (u64)offset + imu->bvec[0].bv_offset + len - 1;
+
+	*first = regbuf_seek_mixed(imu, offset, skip);
+	if (len <= imu->bvec[*first].bv_len - *skip)
+		return 1;
+	return 1 + regbuf_find_page(imu, last >> PAGE_SHIFT) - *first;
+}
+
+static inline u32 regbuf_span_linear(const struct io_mapped_ubuf *imu,
+				     size_t offset, size_t len, u32 *first,
+				     size_t *skip)
+{
+	*first = regbuf_seek_linear(imu->bvec, offset, skip);
+	offset = *skip + len - 1;
+	return 1 + regbuf_seek_linear(&imu->bvec[*first], offset, &offset);
+}
+
+/*
+ * Returns how many bvecs the @len bytes at @offset are in; there must be at
+ * least one byte and all must be inside the buffer. *@first and *@skip are
+ * where they start, as regbuf_seek() has it. This is in the path of every
+ * request, so what most buffers need is kept short.
+ */
+static __always_inline u32 regbuf_span(const struct io_mapped_ubuf *imu,
+				       size_t offset, size_t len, u32 *first,
+				       size_t *skip)
+{
+	if (imu->layout == IO_REGBUF_MIXED)
+		return regbuf_span_mixed(imu, offset, len, first, skip);
+	if (unlikely(imu->layout == IO_REGBUF_LINEAR))
+		return regbuf_span_linear(imu, offset, len, first, skip);
+
+	*first = regbuf_seek_uniform(imu, offset, skip);
+	if (*first)
+		return 1 + ((*skip + len - 1) >> imu->shift);
+	offset += len - 1;
+	return 1 + regbuf_seek_uniform(imu, offset, &offset);
+}
+
+#endif /* IOU_REGBUF_LAYOUT_H */

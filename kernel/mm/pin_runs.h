@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef MM_PIN_RUNS_H
+#define MM_PIN_RUNS_H
+
+/*
+ * Between the walkers in mm/gup.c and pin_user_runs_fast() in mm/pin_runs.c
+ */
+
+#include <linux/pin_runs.h>
+
+/*
+ * Interrupts are off for at most this many leaf entries when runs are pinned.
+ * It is one PTE table where those have 512 entries.
+ */
+#define GUP_SECTION_ENTRIES	512
+
+/*
+ * struct run_builder - builds maximal runs from what a walk finds
+ * @runs: the chunk so far
+ * @open: the run that may still grow, pinned but not yet in @runs; its
+ *	  nr_pages is 0 while there is none
+ * @open_end: PFN behind the last page of its folio
+ *
+ * A copy of it is a checkpoint: a walk only ever appends to the chunk and
+ * never changes what is there.
+ */
+struct run_builder {
+	struct pin_runs	runs;
+	struct pin_run	open;
+	unsigned long	open_end;
+};
+
+static inline void run_builder_init(struct run_builder *b,
+				    const struct pin_runs *runs)
+{
+	b->runs = *runs;
+	b->open.pfn = 0;
+	b->open.nr_pages = 0;
+	b->open_end = 0;
+}
+
+/*
+ * Is @pfn the page behind the open run, in the same folio? As the open run
+ * pins the folio, its bounds are stable, and a page inside them is part of it.
+ */
+static inline bool run_builder_continues(const struct run_builder *b,
+					 unsigned long pfn)
+{
+	return pfn == b->open.pfn + b->open.nr_pages && pfn < b->open_end;
+}
+
+/* Room left once the open run is in the chunk */
+static inline u32 run_builder_room(const struct run_builder *b)
+{
+	u32 room = pin_runs_room(&b->runs);
+
+	if (b->open.nr_pages)
+		room -= pin_run_bytes(b->runs.format, b->open.pfn,
+				      b->open.nr_pages);
+	return room;
+}
+
+/* Would the chunk hold the open run if it grew? */
+static inline bool run_builder_can_grow(const struct run_builder *b,
+					unsigned long nr_pages)
+{
+	u32 room = pin_runs_room(&b->runs);
+
+	return likely(room >= PIN_RUN_MAX_BYTES) ||
+	       room >= pin_run_bytes(b->runs.format, b->open.pfn,
+				     b->open.nr_pages + nr_pages);
+}
+
+/* Would the chunk hold this run beside the open one? */
+static inline bool run_builder_can_start(const struct run_builder *b,
+					 unsigned long pfn,
+					 unsigned long nr_pages)
+{
+	return likely(pin_runs_room(&b->runs) >= 2 * PIN_RUN_MAX_BYTES) ||
+	       run_builder_room(b) >= pin_run_bytes(b->runs.format, pfn,
+						    nr_pages);
+}
+
+/*
+ * How many of these pages would the chunk hold as a run beside the open one?
+ * At the end of a chunk this may be a part of them that fits an entry alone.
+ */
+static inline unsigned long run_builder_fit(const struct run_builder *b,
+					    unsigned long pfn,
+					    unsigned long nr_pages)
+{
+	if (run_builder_can_start(b, pfn, nr_pages))
+		return nr_pages;
+	nr_pages = rounddown_pow_of_two(nr_pages);
+	if (pfn)
+		nr_pages = min(nr_pages, 1UL << __ffs(pfn));
+	return run_builder_can_start(b, pfn, nr_pages) ? nr_pages : 0;
+}
+
+static inline void run_builder_grow(struct run_builder *b,
+				    unsigned long nr_pages)
+{
+	b->open.nr_pages += nr_pages;
+}
+
+/* Put the open run into the chunk. */
+static inline void run_builder_close(struct run_builder *b)
+{
+	if (b->open.nr_pages)
+		pin_runs_push(&b->runs, b->open.pfn, b->open.nr_pages);
+	b->open.nr_pages = 0;
+	b->open_end = 0;
+}
+
+/* Open a new run; @folio_end is the PFN behind the last page of its folio. */
+static inline void run_builder_start(struct run_builder *b, unsigned long pfn,
+				     unsigned long nr_pages,
+				     unsigned long folio_end)
+{
+	run_builder_close(b);
+	b->open.pfn = pfn;
+	b->open.nr_pages = nr_pages;
+	b->open_end = folio_end;
+}
+
+void run_builder_rollback(struct run_builder *b,
+			  const struct run_builder *checkpoint);
+
+/*
+ * struct gup_out - where a GUP-fast walk puts what it finds
+ * @pages: takes one entry for each page
+ * @builder: or NULL; if set, it takes runs and @pages is not used
+ * @nr: number of pages found
+ * @budget: leaf entries that may still be taken before the walk ends
+ * @full: the walk ended because the chunk has no room for the next run
+ * @pinned: pins that are not in the node statistics yet
+ */
+struct gup_out {
+	struct page		**pages;
+	struct run_builder	*builder;
+	unsigned long		nr;
+	unsigned long		budget;
+	bool			full;
+	struct gup_pin_stat	pinned;
+};
+
+#ifdef CONFIG_PIN_RUNS_KUNIT_TEST
+/* Page table entries that GUP-fast has read, but for reading them again */
+extern unsigned long gup_nr_reads;
+
+static inline void gup_count_read(void)
+{
+	gup_nr_reads++;
+}
+#else
+static inline void gup_count_read(void) { }
+#endif
+
+bool gup_fast_section(unsigned long start, unsigned long end,
+		      unsigned int gup_flags, struct gup_out *out);
+long gup_slow(unsigned long start, unsigned long nr_pages, struct page **pages,
+	      unsigned int gup_flags);
+void gup_put_run(struct page *page, struct gup_pin_stat *released);
+void pin_run_make_dirty(struct folio *folio, enum unpin_dirty dirty);
+
+#endif /* MM_PIN_RUNS_H */
