@@ -49,7 +49,7 @@ unsigned long gup_nr_reads;
 void pin_run_make_dirty(struct folio *folio, enum unpin_dirty dirty)
 {
 	/* See unpin_user_pages_dirty_lock() for why this test may race. */
-	if (dirty == UNPIN_CLEAN || folio_test_dirty(folio))
+	if (folio_test_dirty(folio))
 		return;
 
 	if (dirty == UNPIN_DIRTY_LOCK) {
@@ -61,14 +61,20 @@ void pin_run_make_dirty(struct folio *folio, enum unpin_dirty dirty)
 	}
 }
 
-/* A run may have several bio_vecs: find the first one behind it. */
-static const struct bio_vec *bvec_run_end(const struct bio_vec *bvec,
-					  const struct bio_vec *end)
+/*
+ * A run may have several bio_vecs: find the first one behind it, while the
+ * folio is pinned and its bounds are stable.
+ */
+static inline const struct bio_vec *bvec_run_end(const struct bio_vec *bvec,
+						 const struct bio_vec *end,
+						 const struct folio *folio)
 {
-	struct folio *folio = page_folio(bvec->bv_page);
-	unsigned long folio_end = folio_pfn(folio) + folio_nr_pages(folio);
-	unsigned long next;
+	unsigned long folio_end, next;
 
+	if (!folio_test_large(folio))
+		return bvec + 1;
+
+	folio_end = folio_end_pfn(folio);
 	do {
 		next = page_to_pfn(bvec->bv_page) +
 		       PFN_UP(bvec->bv_offset + bvec->bv_len);
@@ -92,8 +98,8 @@ static struct page *next_pinned_run(const struct pin_runs *runs,
 	if (!pin_runs_next(runs, it, &run))
 		return NULL;
 	if (runs->format == PIN_RUNS_BVEC)
-		it->i = bvec_run_end(bvec, runs->bvecs + runs->nr) -
-			runs->bvecs;
+		it->i = bvec_run_end(bvec, runs->bvecs + runs->nr,
+				     page_folio(bvec->bv_page)) - runs->bvecs;
 	return pfn_to_page(run.pfn);
 }
 
@@ -104,8 +110,11 @@ static void unpin_runs_from(const struct pin_runs *runs,
 	struct page *page;
 
 	while ((page = next_pinned_run(runs, &it))) {
-		pin_run_make_dirty(page_folio(page), dirty);
-		gup_put_run(page, &released);
+		struct folio *folio = page_folio(page);
+
+		if (dirty != UNPIN_CLEAN)
+			pin_run_make_dirty(folio, dirty);
+		gup_put_run(folio, &released);
 	}
 	gup_pin_stat_flush(&released);
 }
@@ -148,16 +157,69 @@ void unpin_user_bvecs(const struct bio_vec *bvecs, unsigned long nr_bvecs,
 	const struct bio_vec *end = bvecs + nr_bvecs;
 
 	while (bvecs < end) {
-		struct page *page = bvecs->bv_page;
+		struct folio *folio = bvec_folio(bvecs);
 
-		/* While the folio is pinned, its bounds are stable. */
-		bvecs = bvec_run_end(bvecs, end);
-		pin_run_make_dirty(page_folio(page), dirty);
-		gup_put_run(page, &released);
+		bvecs = bvec_run_end(bvecs, end, folio);
+		if (dirty != UNPIN_CLEAN)
+			pin_run_make_dirty(folio, dirty);
+		gup_put_run(folio, &released);
 	}
 	gup_pin_stat_flush(&released);
 }
 EXPORT_SYMBOL_GPL(unpin_user_bvecs);
+
+/* For the formats that are arrays, see pin_runs_push() */
+void pin_runs_push_array(struct pin_runs *runs, unsigned long pfn,
+			 unsigned long nr_pages)
+{
+	unsigned long nr;
+
+	if (runs->format == PIN_RUNS_PHYS) {
+		runs->phys[runs->nr].paddr = PFN_PHYS(pfn);
+		runs->phys[runs->nr++].len = (size_t)nr_pages << PAGE_SHIFT;
+		return;
+	}
+	for (; nr_pages; pfn += nr, nr_pages -= nr) {
+		nr = min(nr_pages, PIN_RUN_BVEC_PAGES);
+		bvec_set_page(&runs->bvecs[runs->nr++], pfn_to_page(pfn),
+			      nr << PAGE_SHIFT, 0);
+	}
+}
+
+void run_builder_init(struct run_builder *b, const struct pin_runs *runs)
+{
+	b->runs = *runs;
+	b->open.pfn = 0;
+	b->open.nr_pages = 0;
+	b->open_end = 0;
+	b->entry_bytes = pin_run_bytes(runs->format, 0, 1);
+	b->plenty = runs->bytes < 2 * PIN_RUN_MAX_BYTES ? 0 :
+		    runs->bytes + 1 - 2 * (runs->format == PIN_RUNS_PFN ?
+					   sizeof(u64) + sizeof(u32) :
+					   PIN_RUN_MAX_BYTES);
+}
+
+unsigned long run_builder_fits_exactly(const struct run_builder *b,
+				       unsigned long pfn,
+				       unsigned long nr_pages)
+{
+	enum pin_runs_format format = b->runs.format;
+	u32 room = pin_runs_room(&b->runs);
+
+	if (run_builder_continues(b, pfn))
+		return room >= pin_run_bytes(format, b->open.pfn,
+					     b->open.nr_pages + nr_pages) ?
+		       nr_pages : 0;
+
+	room = run_builder_room(b);
+	if (room >= pin_run_bytes(format, pfn, nr_pages))
+		return nr_pages;
+	/* A part of them may fit an entry alone. */
+	nr_pages = rounddown_pow_of_two(nr_pages);
+	if (pfn)
+		nr_pages = min(nr_pages, 1UL << __ffs(pfn));
+	return room >= pin_run_bytes(format, pfn, nr_pages) ? nr_pages : 0;
+}
 
 /* Go on with a chunk that may have runs already: the last one is open again. */
 static void run_builder_resume(struct run_builder *b,
@@ -173,7 +235,7 @@ static void run_builder_resume(struct run_builder *b,
 	run = pin_runs_pop(&b->runs);
 	folio = pfn_folio(run.pfn);
 	run_builder_start(b, run.pfn, run.nr_pages,
-			  folio_pfn(folio) + folio_nr_pages(folio));
+			  folio_end_pfn(folio));
 }
 
 /*
@@ -207,7 +269,7 @@ static void run_builder_add_pages(struct run_builder *b, struct page **pages,
 	while (nr_pages) {
 		struct folio *folio = page_folio(*pages);
 		unsigned long pfn = page_to_pfn(*pages);
-		unsigned long end = folio_pfn(folio) + folio_nr_pages(folio);
+		unsigned long end = folio_end_pfn(folio);
 		unsigned long nr = 1, extra;
 
 		while (nr < nr_pages && pfn + nr < end &&
@@ -338,7 +400,8 @@ long pin_user_runs_fast(unsigned long start, unsigned long nr_pages,
 			run_builder_rollback(&builder, &checkpoint);
 		}
 
-		if (out.full || !run_builder_can_start(&builder, 0, 1)) {
+		if (out.full || run_builder_room(&builder) <
+		    pin_run_bytes(builder.runs.format, 0, 1)) {
 			ret = -ENOSPC;
 			break;
 		}

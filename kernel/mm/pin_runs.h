@@ -20,6 +20,9 @@
  * @open: the run that may still grow, pinned but not yet in @runs; its
  *	  nr_pages is 0 while there is none
  * @open_end: PFN behind the last page of its folio
+ * @entry_bytes: size of an entry of @runs
+ * @plenty: less than this is used while there is room for the open run and
+ *	    another one, whatever they are
  *
  * A copy of it is a checkpoint: a walk only ever appends to the chunk and
  * never changes what is there.
@@ -28,16 +31,14 @@ struct run_builder {
 	struct pin_runs	runs;
 	struct pin_run	open;
 	unsigned long	open_end;
+	u32		entry_bytes;
+	u32		plenty;
 };
 
-static inline void run_builder_init(struct run_builder *b,
-				    const struct pin_runs *runs)
-{
-	b->runs = *runs;
-	b->open.pfn = 0;
-	b->open.nr_pages = 0;
-	b->open_end = 0;
-}
+unsigned long run_builder_fits_exactly(const struct run_builder *b,
+				       unsigned long pfn,
+				       unsigned long nr_pages);
+void run_builder_init(struct run_builder *b, const struct pin_runs *runs);
 
 /*
  * Is @pfn the page behind the open run, in the same folio? As the open run
@@ -60,41 +61,26 @@ static inline u32 run_builder_room(const struct run_builder *b)
 	return room;
 }
 
-/* Would the chunk hold the open run if it grew? */
-static inline bool run_builder_can_grow(const struct run_builder *b,
-					unsigned long nr_pages)
+/* Is there room for any two runs, one of which may be open? */
+static inline bool run_builder_has_plenty(const struct run_builder *b)
 {
-	u32 room = pin_runs_room(&b->runs);
+	u32 used = b->runs.nr * b->entry_bytes +
+		   b->runs.nr_sizes * sizeof(u32);
 
-	return likely(room >= PIN_RUN_MAX_BYTES) ||
-	       room >= pin_run_bytes(b->runs.format, b->open.pfn,
-				     b->open.nr_pages + nr_pages);
-}
-
-/* Would the chunk hold this run beside the open one? */
-static inline bool run_builder_can_start(const struct run_builder *b,
-					 unsigned long pfn,
-					 unsigned long nr_pages)
-{
-	return likely(pin_runs_room(&b->runs) >= 2 * PIN_RUN_MAX_BYTES) ||
-	       run_builder_room(b) >= pin_run_bytes(b->runs.format, pfn,
-						    nr_pages);
+	return likely(used < b->plenty);
 }
 
 /*
- * How many of these pages would the chunk hold as a run beside the open one?
- * At the end of a chunk this may be a part of them that fits an entry alone.
+ * How many of these pages would the chunk hold, as part of the open run or as
+ * a run beside it? At the end of a chunk this may be less than all of them.
  */
-static inline unsigned long run_builder_fit(const struct run_builder *b,
-					    unsigned long pfn,
-					    unsigned long nr_pages)
+static inline unsigned long run_builder_fits(const struct run_builder *b,
+					     unsigned long pfn,
+					     unsigned long nr_pages)
 {
-	if (run_builder_can_start(b, pfn, nr_pages))
+	if (run_builder_has_plenty(b))
 		return nr_pages;
-	nr_pages = rounddown_pow_of_two(nr_pages);
-	if (pfn)
-		nr_pages = min(nr_pages, 1UL << __ffs(pfn));
-	return run_builder_can_start(b, pfn, nr_pages) ? nr_pages : 0;
+	return run_builder_fits_exactly(b, pfn, nr_pages);
 }
 
 static inline void run_builder_grow(struct run_builder *b,
@@ -117,10 +103,17 @@ static inline void run_builder_start(struct run_builder *b, unsigned long pfn,
 				     unsigned long nr_pages,
 				     unsigned long folio_end)
 {
-	run_builder_close(b);
+	if (b->open.nr_pages)
+		pin_runs_push(&b->runs, b->open.pfn, b->open.nr_pages);
 	b->open.pfn = pfn;
 	b->open.nr_pages = nr_pages;
 	b->open_end = folio_end;
+}
+
+/* PFN behind the last page of a folio */
+static inline unsigned long folio_end_pfn(const struct folio *folio)
+{
+	return folio_pfn(folio) + folio_nr_pages(folio);
 }
 
 void run_builder_rollback(struct run_builder *b,
@@ -160,7 +153,32 @@ bool gup_fast_section(unsigned long start, unsigned long end,
 		      unsigned int gup_flags, struct gup_out *out);
 long gup_slow(unsigned long start, unsigned long nr_pages, struct page **pages,
 	      unsigned int gup_flags);
-void gup_put_run(struct page *page, struct gup_pin_stat *released);
 void pin_run_make_dirty(struct folio *folio, enum unpin_dirty dirty);
+
+/* The caller counts them in NR_FOLL_PIN_RELEASED. */
+static inline void gup_put_pins(struct folio *folio, int pins)
+{
+	int refs = pins;
+
+	if (folio_has_pincount(folio))
+		atomic_sub(pins, &folio->_pincount);
+	else
+		refs *= GUP_PIN_COUNTING_BIAS;
+
+	folio_put_refs(folio, refs);
+}
+
+/*
+ * Release the pin of a run in this folio. There is no sanity check: this also
+ * serves runs that raced with fork() and may be shared now.
+ */
+static inline void gup_put_run(struct folio *folio,
+			       struct gup_pin_stat *released)
+{
+	if (unlikely(is_zero_folio(folio)))
+		return;
+	gup_pin_stat_add(released, folio, 1);
+	gup_put_pins(folio, 1);
+}
 
 #endif /* MM_PIN_RUNS_H */

@@ -60,9 +60,10 @@ void unpin_user_sg(struct sg_append_table *append, enum unpin_dirty dirty)
 			struct page *page = pfn_to_page(pfn);
 			struct folio *folio = page_folio(page);
 
-			next_end = folio_pfn(folio) + folio_nr_pages(folio);
-			pin_run_make_dirty(folio, dirty);
-			gup_put_run(page, &released);
+			next_end = folio_end_pfn(folio);
+			if (dirty != UNPIN_CLEAN)
+				pin_run_make_dirty(folio, dirty);
+			gup_put_run(folio, &released);
 			pfn = min(end, next_end);
 		}
 		next = end;

@@ -162,10 +162,10 @@ static inline void pin_runs_init_phys(struct pin_runs *runs,
 	runs->format = PIN_RUNS_PHYS;
 }
 
-/* Does the run fit a packed entry alone? */
+/* Does the run, of at least one page, fit a packed entry alone? */
 static inline bool pin_run_is_aligned(unsigned long pfn, unsigned long nr_pages)
 {
-	return is_power_of_2(nr_pages) && !(pfn & (nr_pages - 1));
+	return !((nr_pages | pfn) & (nr_pages - 1));
 }
 
 /* Room that a run takes in a chunk of this format */
@@ -203,33 +203,26 @@ static inline u32 *pin_runs_size(const struct pin_runs *runs, u32 i)
 	return (u32 *)((char *)runs->entries + runs->bytes) - 1 - i;
 }
 
+void pin_runs_push_array(struct pin_runs *runs, unsigned long pfn,
+			 unsigned long nr_pages);
+
 /* The caller made sure that there is room. */
 static inline void pin_runs_push(struct pin_runs *runs, unsigned long pfn,
 				 unsigned long nr_pages)
 {
-	unsigned long nr;
+	u64 entry;
 
-	switch (runs->format) {
-	case PIN_RUNS_PFN:
-		if (likely(pin_run_is_aligned(pfn, nr_pages))) {
-			runs->entries[runs->nr++] = ((u64)pfn << 1) | nr_pages;
-		} else {
-			*pin_runs_size(runs, runs->nr_sizes++) = nr_pages;
-			runs->entries[runs->nr++] = PIN_RUN_SIZED | pfn;
-		}
-		break;
-	case PIN_RUNS_BVEC:
-		for (; nr_pages; pfn += nr, nr_pages -= nr) {
-			nr = min(nr_pages, PIN_RUN_BVEC_PAGES);
-			bvec_set_page(&runs->bvecs[runs->nr++],
-				      pfn_to_page(pfn), nr << PAGE_SHIFT, 0);
-		}
-		break;
-	case PIN_RUNS_PHYS:
-		runs->phys[runs->nr].paddr = PFN_PHYS(pfn);
-		runs->phys[runs->nr++].len = (size_t)nr_pages << PAGE_SHIFT;
-		break;
+	if (unlikely(runs->format != PIN_RUNS_PFN)) {
+		pin_runs_push_array(runs, pfn, nr_pages);
+		return;
 	}
+	if (likely(pin_run_is_aligned(pfn, nr_pages))) {
+		entry = ((u64)pfn << 1) | nr_pages;
+	} else {
+		entry = PIN_RUN_SIZED | pfn;
+		*pin_runs_size(runs, runs->nr_sizes++) = nr_pages;
+	}
+	runs->entries[runs->nr++] = entry;
 }
 
 /**

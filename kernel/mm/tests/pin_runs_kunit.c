@@ -38,14 +38,11 @@ struct found {
  */
 static unsigned long add_found(struct run_builder *b, const struct found *f)
 {
-	unsigned long nr;
+	unsigned long nr = run_builder_fits(b, f->pfn, f->nr);
 
-	if (run_builder_continues(b, f->pfn) && run_builder_can_grow(b, f->nr)) {
-		run_builder_grow(b, f->nr);
-		return f->nr;
-	}
-	nr = run_builder_fit(b, f->pfn, f->nr);
-	if (nr)
+	if (nr && run_builder_continues(b, f->pfn))
+		run_builder_grow(b, nr);
+	else if (nr)
 		run_builder_start(b, f->pfn, nr, f->folio_end);
 	return nr;
 }
