@@ -186,22 +186,12 @@ void pin_runs_push_array(struct pin_runs *runs, unsigned long pfn,
 	}
 }
 
-void run_builder_init(struct run_builder *b, const struct pin_runs *runs)
-{
-	b->runs = *runs;
-	b->open.pfn = 0;
-	b->open.nr_pages = 0;
-	b->open_end = 0;
-	b->entry_bytes = pin_run_bytes(runs->format, 0, 1);
-	b->plenty = runs->bytes < 2 * PIN_RUN_MAX_BYTES ? 0 :
-		    runs->bytes + 1 - 2 * (runs->format == PIN_RUNS_PFN ?
-					   sizeof(u64) + sizeof(u32) :
-					   PIN_RUN_MAX_BYTES);
-}
-
-unsigned long run_builder_fits_exactly(const struct run_builder *b,
-				       unsigned long pfn,
-				       unsigned long nr_pages)
+/*
+ * How many of these pages would the chunk hold, as part of the open run or as
+ * a run beside it? At the end of a chunk this may be less than all of them.
+ */
+unsigned long run_builder_fits(const struct run_builder *b, unsigned long pfn,
+			       unsigned long nr_pages)
 {
 	enum pin_runs_format format = b->runs.format;
 	u32 room = pin_runs_room(&b->runs);
@@ -390,8 +380,12 @@ long pin_user_runs_fast(unsigned long start, unsigned long nr_pages,
 
 		checkpoint = builder;
 		out.nr = 0;
-		out.budget = GUP_SECTION_ENTRIES;
+		out.budget = min_t(unsigned long, GUP_SECTION_ENTRIES,
+				   run_builder_plenty(&builder));
+		out.tight = !out.budget;
 		out.full = false;
+		if (out.tight)
+			out.budget = GUP_SECTION_ENTRIES;
 		if (likely(gup_fast_section(addr, end, gup_flags, &out))) {
 			addr += out.nr << PAGE_SHIFT;
 			if (out.nr && !out.full)

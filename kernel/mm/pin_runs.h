@@ -20,9 +20,6 @@
  * @open: the run that may still grow, pinned but not yet in @runs; its
  *	  nr_pages is 0 while there is none
  * @open_end: PFN behind the last page of its folio
- * @entry_bytes: size of an entry of @runs
- * @plenty: less than this is used while there is room for the open run and
- *	    another one, whatever they are
  *
  * A copy of it is a checkpoint: a walk only ever appends to the chunk and
  * never changes what is there.
@@ -31,14 +28,19 @@ struct run_builder {
 	struct pin_runs	runs;
 	struct pin_run	open;
 	unsigned long	open_end;
-	u32		entry_bytes;
-	u32		plenty;
 };
 
-unsigned long run_builder_fits_exactly(const struct run_builder *b,
-				       unsigned long pfn,
-				       unsigned long nr_pages);
-void run_builder_init(struct run_builder *b, const struct pin_runs *runs);
+static inline void run_builder_init(struct run_builder *b,
+				    const struct pin_runs *runs)
+{
+	b->runs = *runs;
+	b->open.pfn = 0;
+	b->open.nr_pages = 0;
+	b->open_end = 0;
+}
+
+unsigned long run_builder_fits(const struct run_builder *b, unsigned long pfn,
+			       unsigned long nr_pages);
 
 /*
  * Is @pfn the page behind the open run, in the same folio? As the open run
@@ -61,26 +63,17 @@ static inline u32 run_builder_room(const struct run_builder *b)
 	return room;
 }
 
-/* Is there room for any two runs, one of which may be open? */
-static inline bool run_builder_has_plenty(const struct run_builder *b)
-{
-	u32 used = b->runs.nr * b->entry_bytes +
-		   b->runs.nr_sizes * sizeof(u32);
-
-	return likely(used < b->plenty);
-}
-
 /*
- * How many of these pages would the chunk hold, as part of the open run or as
- * a run beside it? At the end of a chunk this may be less than all of them.
+ * For how many more runs is there room, whatever they are, beside the open one,
+ * whatever that grows to?
  */
-static inline unsigned long run_builder_fits(const struct run_builder *b,
-					     unsigned long pfn,
-					     unsigned long nr_pages)
+static inline u32 run_builder_plenty(const struct run_builder *b)
 {
-	if (run_builder_has_plenty(b))
-		return nr_pages;
-	return run_builder_fits_exactly(b, pfn, nr_pages);
+	u32 max = b->runs.format == PIN_RUNS_PFN ?
+		  sizeof(u64) + sizeof(u32) : PIN_RUN_MAX_BYTES;
+	u32 runs = pin_runs_room(&b->runs) / max;
+
+	return runs ? runs - 1 : 0;
 }
 
 static inline void run_builder_grow(struct run_builder *b,
@@ -125,7 +118,9 @@ void run_builder_rollback(struct run_builder *b,
  * @builder: or NULL; if set, it takes runs and @pages is not used
  * @nr: number of pages found
  * @budget: leaf entries that may still be taken before the walk ends
+ * @tight: the chunk may have no room for as many runs as there is @budget
  * @full: the walk ended because the chunk has no room for the next run
+ * @pinnable_block: pageblock that is known to allow long-term pins
  * @pinned: pins that are not in the node statistics yet
  */
 struct gup_out {
@@ -133,7 +128,9 @@ struct gup_out {
 	struct run_builder	*builder;
 	unsigned long		nr;
 	unsigned long		budget;
+	bool			tight;
 	bool			full;
+	unsigned long		pinnable_block;
 	struct gup_pin_stat	pinned;
 };
 

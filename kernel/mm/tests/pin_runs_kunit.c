@@ -319,7 +319,9 @@ static unsigned long map_4k(struct kunit *test, unsigned long len)
 
 static unsigned long map_thp(struct kunit *test, unsigned long len)
 {
-	unsigned long addr;
+	unsigned long addr, pos;
+	struct page *page;
+	unsigned int order;
 
 	if (!IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
 		kunit_skip(test, "no THP");
@@ -327,6 +329,13 @@ static unsigned long map_thp(struct kunit *test, unsigned long len)
 	addr = ALIGN(addr, PMD_SIZE);
 	KUNIT_ASSERT_EQ(test, do_madvise(current->mm, addr, len, MADV_HUGEPAGE), 0);
 	touch(test, addr, len);
+	for (pos = addr; pos < addr + len; pos += PMD_SIZE) {
+		KUNIT_ASSERT_EQ(test, get_user_pages_fast(pos, 1, FOLL_WRITE, &page), 1);
+		order = folio_order(page_folio(page));
+		put_page(page);
+		if (order != PMD_SHIFT - PAGE_SHIFT)
+			kunit_skip(test, "no memory for a THP");
+	}
 	return addr;
 }
 
@@ -653,10 +662,13 @@ static void pin_runs_rollback(struct kunit *test)
 		.pinned.item = NR_FOLL_PIN_ACQUIRED,
 	};
 	struct pin_runs runs;
-	u64 buf[16];
 	unsigned long first;
+	void *buf;
 
-	pin_runs_init(&runs, buf, sizeof(buf));
+	/* Room for whatever the two sections find */
+	buf = kunit_kzalloc(test, 4 * PAGE_SIZE, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, buf);
+	pin_runs_init(&runs, buf, 4 * PAGE_SIZE);
 	for (first = 1; first < 80; first++) {
 		struct pin_balance before = pin_balance();
 		unsigned long flags = FOLL_PIN | FOLL_WRITE | FOLL_LONGTERM;
