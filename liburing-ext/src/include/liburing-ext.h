@@ -526,9 +526,13 @@ int io_uring_ext_ring_stale(const struct io_uring_ext_ring *r);
 
 /*
  * Take over regions that were added and let go of those that were removed.  Cheap
- * when nothing changed.  Errors as io_uring_ext_ring_attach(); a region that
- * could not be taken over is plain on this ring and is tried again by the next
- * sync after the pool changed; the others are taken over nevertheless.
+ * when nothing changed.  Takes the pool's lock, and holds it while memory is pinned.
+ *
+ * Returns the number of removed regions that are gone by this call (no ring holds
+ * them, no signal is to come: see io_uring_ext_pool_remove()).
+ * Errors as io_uring_ext_ring_attach(): the first one met.  A region that could
+ * not be taken over is plain on this ring, and is tried again by the next sync after
+ * the pool changed; the others are taken over nevertheless.
  */
 int io_uring_ext_ring_sync(struct io_uring_ext_ring *r,
 			   struct io_uring_ext_error *err);
@@ -573,9 +577,10 @@ const struct io_uring_ext_caps *
 io_uring_ext_ring_caps(const struct io_uring_ext_ring *r);
 
 /*
- * Prepare a request, fixed if it can be, else plain.  As the io_uring_prep_*()
- * functions of liburing: the sqe is written as a whole, then flags and user_data
- * are the caller's to set.  Offsets and lengths are bytes.
+ * Prepare a request, fixed if it can be, else plain.  As with the io_uring_prep_*()
+ * functions of liburing the sqe's flags and user_data are the caller's to set
+ * afterwards; all of the sqe but user_data is written.  Offsets and lengths are
+ * bytes.
  *
  * 1: fixed, 0: plain.  They do not fail; a wrong fd or address shows in the CQE.
  *

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT OR LGPL-2.1-or-later */
+/*
+ * What the kernel allows, by asking it where it can be asked, else by trials that
+ * cannot succeed in doing anything:
+ *
+ *  - The largest buffer: the length of a buffer is checked before its address.  At
+ *    the last page of the address space a length that is allowed fails with
+ *    -EOVERFLOW, one that is not fails otherwise.  Nothing is ever pinned.
+ *  - The largest table: by making empty ones in a ring that exists for this.
+ *  - A register opcode: called with an argument that is checked after the opcode is
+ *    known and allowed.
+ */
+#include <limits.h>
+#include <stdlib.h>
+
+#include "lib.h"
+#include "uapi.h"
+
+/* What every kernel from 5.13 on allows. */
+#define SAFE_MAX_BUFFER		SZ_1G
+#define SAFE_MAX_BUFFERS	1024
+
+/* More than an address space can hold. */
+#define TRY_MAX_BUFFER		(1UL << (sizeof(long) == 8 ? 56 : 31))
+/* buf_index is 16 bits wide. */
+#define TRY_MAX_BUFFERS		(1U << 16)
+
+static bool try_buffer(struct urext_target t, size_t len)
+{
+	struct iovec iov = {
+		.iov_base = (void *)~(uintptr_t)(base_page_size() - 1),
+		.iov_len = len,
+	};
+
+	return urext_register(t, IORING_REGISTER_BUFFERS, &iov, 1) == -EOVERFLOW;
+}
+
+static size_t trial_max_buffer(struct urext_target t)
+{
+	size_t page = base_page_size();
+	size_t lo = 1, hi = TRY_MAX_BUFFER / page, mid;
+
+	if (!try_buffer(t, page))
+		return 0;
+	while (hi - lo > 1) {
+		mid = lo + (hi - lo) / 2;
+		if (try_buffer(t, mid * page))
+			lo = mid;
+		else
+			hi = mid;
+	}
+	/*
+	 * A kernel that keeps pages and not runs also refuses, later, a list of
+	 * page pointers that is larger than INT_MAX bytes: 1 TiB less a page.
+	 */
+	return min_sz(lo, INT_MAX / sizeof(void *)) * page;
+}
+
+static bool try_table(struct urext_target t, unsigned nr)
+{
+	if (urext_table(t, nr))
+		return false;
+	urext_register(t, IORING_UNREGISTER_BUFFERS, NULL, 0);
+	return true;
+}
+
+static unsigned trial_max_buffers(struct urext_target t)
+{
+	unsigned lo = 1, hi = TRY_MAX_BUFFERS + 1, mid;
+
+	if (!try_table(t, 1))
+		return 0;
+	while (hi - lo > 1) {
+		mid = lo + (hi - lo) / 2;
+		if (try_table(t, mid))
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static void query_limits(struct io_uring_ext_caps *caps)
+{
+	struct urext_target t;
+	int fd;
+
+	caps->max_buffer = SAFE_MAX_BUFFER;
+	caps->max_buffers = SAFE_MAX_BUFFERS;
+	if (!urext_uapi_query(caps))
+		return;
+	fd = urext_bare_ring();
+	if (fd < 0)
+		return;
+	t = urext_target_fd(fd);
+	caps->max_buffer = trial_max_buffer(t);
+	caps->max_buffer_source = IO_URING_EXT_TRIAL;
+	if (!caps->max_buffer) {
+		caps->max_buffer = SAFE_MAX_BUFFER;
+		caps->max_buffer_source = IO_URING_EXT_ASSUMED;
+	}
+	caps->max_buffers = trial_max_buffers(t);
+	caps->max_buffers_source = IO_URING_EXT_TRIAL;
+	if (!caps->max_buffers) {
+		caps->max_buffers = SAFE_MAX_BUFFERS;
+		caps->max_buffers_source = IO_URING_EXT_ASSUMED;
+	}
+	close(fd);
+}
+
+static __u32 query_table_ops(struct urext_target t)
+{
+	struct io_uring_rsrc_update2 up;
+	struct io_uring_rsrc_register reg;
+	__u32 flags = 0;
+
+	memset(&up, 0, sizeof(up));
+	if (urext_register(t, IORING_REGISTER_BUFFERS_UPDATE, &up, sizeof(up)) == -EINVAL)
+		flags |= IO_URING_EXT_CAP_UPDATE | IO_URING_EXT_CAP_TAGS;
+	/*
+	 * No entries: refused with -EINVAL whether or not the flag is known, so this
+	 * shows only that the opcode is allowed.
+	 */
+	memset(&reg, 0, sizeof(reg));
+	if (urext_register(t, IORING_REGISTER_BUFFERS2, &reg, sizeof(reg)) == -EINVAL)
+		flags |= IO_URING_EXT_CAP_SPARSE;
+	return flags;
+}
+
+/* A flag of BUFFERS2 needs a ring without a table to be tried on. */
+static bool kernel_has_sparse(void)
+{
+	struct io_uring_rsrc_register reg = {
+		.nr = 1,
+		.flags = IORING_RSRC_REGISTER_SPARSE,
+	};
+	int fd = urext_bare_ring();
+	int ret;
+
+	if (fd < 0)
+		return false;
+	ret = urext_register(urext_target_fd(fd), IORING_REGISTER_BUFFERS2, &reg,
+			     sizeof(reg));
+	close(fd);
+	return !ret;
+}
+
+/* The source's file is looked up after opcode, flags and padding were checked. */
+static __u32 query_clone(struct urext_target t)
+{
+	struct urext_clone_buffers c = { .src_fd = -1 };
+	__u32 flags = 0;
+
+	if (urext_register(t, URING_EXT_REGISTER_CLONE_BUFFERS, &c, 1) != -EBADF) {
+		/* A ring with a table may be refused without REPLACE */
+		c.flags = URING_EXT_CLONE_DST_REPLACE;
+		if (urext_register(t, URING_EXT_REGISTER_CLONE_BUFFERS, &c, 1) != -EBADF)
+			return 0;
+	}
+	flags |= IO_URING_EXT_CAP_CLONE;
+	c.flags = URING_EXT_CLONE_DST_REPLACE;
+	c.nr = 1;
+	if (urext_register(t, URING_EXT_REGISTER_CLONE_BUFFERS, &c, 1) == -EBADF)
+		flags |= IO_URING_EXT_CAP_CLONE_RANGE;
+	return flags;
+}
+
+static __u32 query_ops(struct urext_target t)
+{
+	static const struct {
+		unsigned op;
+		__u32 flag;
+	} ops[] = {
+		{ URING_EXT_OP_SEND_ZC, IO_URING_EXT_CAP_SEND_ZC },
+		{ URING_EXT_OP_READV_FIXED, IO_URING_EXT_CAP_VEC_FIXED },
+	};
+	struct io_uring_probe *probe;
+	__u32 flags = 0;
+	unsigned i;
+
+	probe = calloc(1, sizeof(*probe) + 256 * sizeof(probe->ops[0]));
+	if (!probe)
+		return 0;
+	if (!urext_register(t, IORING_REGISTER_PROBE, probe, 256))
+		for (i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
+			if (io_uring_opcode_supported(probe, ops[i].op))
+				flags |= ops[i].flag;
+	free(probe);
+	return flags;
+}
+
+void urext_query_ring(struct urext_target t, struct io_uring_ext_caps *caps)
+{
+	caps->flags |= query_table_ops(t) | query_clone(t) | query_ops(t);
+	if ((caps->flags & IO_URING_EXT_CAP_SPARSE) && !kernel_has_sparse())
+		caps->flags &= ~IO_URING_EXT_CAP_SPARSE;
+	/* A list of no queries is fine where there are queries. */
+	if (!urext_register(t, URING_EXT_REGISTER_QUERY, NULL, 0))
+		caps->flags |= IO_URING_EXT_CAP_QUERY;
+}
+
+int io_uring_ext_query(struct io_uring *ring, struct io_uring_ext_caps *caps)
+{
+	int fd;
+
+	if (!caps)
+		return -EINVAL;
+	memset(caps, 0, sizeof(*caps));
+	if (ring) {
+		query_limits(caps);
+		urext_query_ring(urext_target_ring(ring), caps);
+		return 0;
+	}
+	fd = urext_bare_ring();
+	if (fd < 0)
+		return fd;
+	query_limits(caps);
+	urext_query_ring(urext_target_fd(fd), caps);
+	close(fd);
+	return 0;
+}
