@@ -40,6 +40,23 @@ void t_ring(struct io_uring *ring, unsigned entries, unsigned flags)
 	CHECK_EQ(ret, 0);
 }
 
+void t_restricted(struct io_uring *ring, const unsigned *ops, unsigned nr)
+{
+	struct io_uring_restriction res[16];
+	unsigned i;
+
+	CHECK(nr <= 16);
+	memset(res, 0, sizeof(res));
+	for (i = 0; i < nr; i++) {
+		res[i].opcode = IORING_RESTRICTION_REGISTER_OP;
+		res[i].register_op = ops[i];
+	}
+	t_ring(ring, 8, IORING_SETUP_R_DISABLED);
+	/* liburing 2.3 declares wrappers for these two and does not export them */
+	CHECK_EQ(io_uring_register(ring->ring_fd, IORING_REGISTER_RESTRICTIONS, res, nr), 0);
+	CHECK_EQ(io_uring_register(ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0), 0);
+}
+
 int t_io(struct io_uring *ring)
 {
 	struct io_uring_cqe *cqe;

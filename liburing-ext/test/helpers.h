@@ -48,6 +48,8 @@ void t_skip(const char *fmt, ...);
 } while (0)
 
 void t_ring(struct io_uring *ring, unsigned entries, unsigned flags);
+/* A ring that may make only these io_uring_register(2) calls. */
+void t_restricted(struct io_uring *ring, const unsigned *ops, unsigned nr);
 /* Submit the one request that was prepared, and give its result. */
 int t_io(struct io_uring *ring);
 /* A CQE's user_data, or 0 if there is none after @ms milliseconds. */

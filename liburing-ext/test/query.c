@@ -37,22 +37,6 @@ static void check_limits(const struct io_uring_ext_caps *caps)
 	io_uring_queue_exit(&ring);
 }
 
-/* A ring that may do only what is listed. */
-static void restricted(struct io_uring *ring, const unsigned *ops, unsigned nr)
-{
-	struct io_uring_restriction res[16];
-	unsigned i;
-
-	memset(res, 0, sizeof(res));
-	for (i = 0; i < nr; i++) {
-		res[i].opcode = IORING_RESTRICTION_REGISTER_OP;
-		res[i].register_op = ops[i];
-	}
-	t_ring(ring, 4, IORING_SETUP_R_DISABLED);
-	CHECK_EQ(io_uring_register_restrictions(ring, res, nr), 0);
-	CHECK_EQ(io_uring_enable_rings(ring), 0);
-}
-
 static void check_restrictions(const struct io_uring_ext_caps *all)
 {
 	static const unsigned update[] = { IORING_REGISTER_BUFFERS, IORING_REGISTER_BUFFERS2,
@@ -61,14 +45,14 @@ static void check_restrictions(const struct io_uring_ext_caps *all)
 	struct io_uring_ext_caps caps;
 	struct io_uring ring;
 
-	restricted(&ring, update, 3);
+	t_restricted(&ring, update, 3);
 	CHECK_EQ(io_uring_ext_query(&ring, &caps), 0);
 	CHECK_EQ(caps.flags, all->flags & (IO_URING_EXT_CAP_UPDATE | IO_URING_EXT_CAP_TAGS |
 					   IO_URING_EXT_CAP_SPARSE));
 	CHECK_EQ(caps.max_buffer, all->max_buffer);
 	io_uring_queue_exit(&ring);
 
-	restricted(&ring, none, 1);
+	t_restricted(&ring, none, 1);
 	CHECK_EQ(io_uring_ext_query(&ring, &caps), 0);
 	CHECK_EQ(caps.flags, 0);
 	io_uring_queue_exit(&ring);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR LGPL-2.1-or-later */
 /*
- * Run the test programs named, one after the other, and count.  Each prints only if it
- * failed or was skipped.  In a guest there may be no shell: this is all it takes.
+ * Run the test programs named, one after the other, and count.  What a test prints
+ * (why it failed, what it could not try) is shown below its line.  In a guest there may be no shell: this is all it takes.
  *
  *   runtests TEST...     or     runtests          (all named in the file "list" beside it)
  *
@@ -97,6 +97,7 @@ static void run(char *prog, double limit)
 	if (!status) {
 		nr_passed++;
 		printf("passed   %6.1f s\n", now() - start);
+		show(fd);
 	} else if (status == SKIPPED) {
 		nr_skipped++;
 		printf("skipped: ");
