@@ -25,64 +25,84 @@
 /* buf_index is 16 bits wide. */
 #define TRY_MAX_BUFFERS		(1U << 16)
 
-static bool try_buffer(struct urext_target t, size_t len)
-{
-	struct iovec iov = {
-		.iov_base = (void *)~(uintptr_t)(base_page_size() - 1),
-		.iov_len = len,
-	};
+enum answer { NO, YES, UNCLEAR };
 
-	return urext_register(t, IORING_REGISTER_BUFFERS, &iov, 1) == -EOVERFLOW;
-}
-
-static size_t trial_max_buffer(struct urext_target t)
+static enum answer try_buffer(struct urext_target t, size_t pages)
 {
 	size_t page = base_page_size();
-	size_t lo = 1, hi = TRY_MAX_BUFFER / page, mid;
+	struct iovec iov = {
+		.iov_base = (void *)~(uintptr_t)(page - 1),
+		.iov_len = pages * page,
+	};
 
-	if (!try_buffer(t, page))
-		return 0;
-	while (hi - lo > 1) {
-		mid = lo + (hi - lo) / 2;
-		if (try_buffer(t, mid * page))
-			lo = mid;
-		else
-			hi = mid;
+	switch (urext_register(t, IORING_REGISTER_BUFFERS, &iov, 1)) {
+	case -EOVERFLOW:
+		return YES;
+	case -EFAULT:
+	case -EINVAL:
+		return NO;
+	default:
+		return UNCLEAR;
 	}
-	/*
-	 * A kernel that keeps pages and not runs also refuses, later, a list of
-	 * page pointers that is larger than INT_MAX bytes: 1 TiB less a page.
-	 */
-	return min_sz(lo, INT_MAX / sizeof(void *)) * page;
 }
 
-static bool try_table(struct urext_target t, unsigned nr)
+static enum answer try_table(struct urext_target t, size_t nr)
 {
-	if (urext_table(t, nr))
-		return false;
-	urext_register(t, IORING_UNREGISTER_BUFFERS, NULL, 0);
-	return true;
+	switch (urext_table(t, nr)) {
+	case 0:
+		urext_register(t, IORING_UNREGISTER_BUFFERS, NULL, 0);
+		return YES;
+	case -EINVAL:
+		return NO;
+	default:
+		return UNCLEAR;
+	}
 }
 
-static unsigned trial_max_buffers(struct urext_target t)
+/* The largest number below @hi that is answered with yes; 0 if an answer is unclear. */
+static size_t largest(struct urext_target t,
+		      enum answer (*try)(struct urext_target t, size_t n), size_t hi)
 {
-	unsigned lo = 1, hi = TRY_MAX_BUFFERS + 1, mid;
+	size_t lo = 0, mid;
 
-	if (!try_table(t, 1))
-		return 0;
 	while (hi - lo > 1) {
 		mid = lo + (hi - lo) / 2;
-		if (try_table(t, mid))
+		switch (try(t, mid)) {
+		case YES:
 			lo = mid;
-		else
+			break;
+		case NO:
 			hi = mid;
+			break;
+		default:
+			return 0;
+		}
 	}
 	return lo;
 }
 
+static void trial_limits(struct urext_target t, struct io_uring_ext_caps *caps)
+{
+	size_t page = base_page_size(), n;
+
+	/*
+	 * A kernel that keeps pages and not runs also refuses, later, a list of
+	 * page pointers that is larger than INT_MAX bytes: 1 TiB less a page.
+	 */
+	n = min_sz(largest(t, try_buffer, TRY_MAX_BUFFER / page), INT_MAX / sizeof(void *));
+	if (n * page >= SAFE_MAX_BUFFER) {
+		caps->max_buffer = n * page;
+		caps->max_buffer_source = IO_URING_EXT_TRIAL;
+	}
+	n = largest(t, try_table, TRY_MAX_BUFFERS + 1);
+	if (n >= SAFE_MAX_BUFFERS) {
+		caps->max_buffers = n;
+		caps->max_buffers_source = IO_URING_EXT_TRIAL;
+	}
+}
+
 static void query_limits(struct io_uring_ext_caps *caps)
 {
-	struct urext_target t;
 	int fd;
 
 	caps->max_buffer = SAFE_MAX_BUFFER;
@@ -92,19 +112,7 @@ static void query_limits(struct io_uring_ext_caps *caps)
 	fd = urext_bare_ring();
 	if (fd < 0)
 		return;
-	t = urext_target_fd(fd);
-	caps->max_buffer = trial_max_buffer(t);
-	caps->max_buffer_source = IO_URING_EXT_TRIAL;
-	if (!caps->max_buffer) {
-		caps->max_buffer = SAFE_MAX_BUFFER;
-		caps->max_buffer_source = IO_URING_EXT_ASSUMED;
-	}
-	caps->max_buffers = trial_max_buffers(t);
-	caps->max_buffers_source = IO_URING_EXT_TRIAL;
-	if (!caps->max_buffers) {
-		caps->max_buffers = SAFE_MAX_BUFFERS;
-		caps->max_buffers_source = IO_URING_EXT_ASSUMED;
-	}
+	trial_limits(urext_target_fd(fd), caps);
 	close(fd);
 }
 
