@@ -203,7 +203,7 @@ static int explain_hugetlb(const struct io_uring_ext_arena *a, int ret,
 		 kb);
 	urext_read_u64(path, &reserved);
 	return urext_fail(err, ret, IO_URING_EXT_STAGE_MEMORY, 0,
-			  "%zu %s needed, %llu free (add to "
+			  "%zu x %s needed, %llu free (add to "
 			  "/sys/kernel/mm/hugepages/hugepages-%zukB/nr_hugepages)",
 			  bytes / a->page_size, mem_name(a->mem),
 			  (unsigned long long)(free > reserved ? free - reserved : 0), kb);

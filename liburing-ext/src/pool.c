@@ -235,7 +235,7 @@ static void explain_register(const struct urext_region *region, unsigned piece, 
 	uintptr_t start = urext_split_start(&region->split, piece);
 	size_t len = urext_split_end(&region->split, piece) - start;
 	unsigned done = err->done, entry = err->entry;
-	char text[IO_URING_EXT_ERROR_TEXT / 2 + 64], size[32];
+	char text[IO_URING_EXT_ERROR_TEXT - 96], size[32];
 
 	if (ret == -ENOMEM)
 		urext_explain_enomem(region->split.end - start, region->page_size, text,
