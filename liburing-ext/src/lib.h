@@ -108,8 +108,9 @@ int urext_uapi_register_readonly(struct urext_target t, unsigned off,
 
 /* memlock.c */
 
-/* A sentence for a registration of @len bytes that got -ENOMEM. */
-void urext_explain_enomem(size_t len, size_t page_size, char *buf, size_t size);
+/* Why registering @len bytes got @ret, with the remedy if there is one. */
+#define URING_EXT_REASON_TEXT	(IO_URING_EXT_ERROR_TEXT - 96)
+void urext_explain(int ret, size_t len, size_t page_size, char *buf, size_t size);
 
 /* sysinfo.c: small files of the kernel */
 

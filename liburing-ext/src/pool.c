@@ -235,13 +235,9 @@ static void explain_register(const struct urext_region *region, unsigned piece, 
 	uintptr_t start = urext_split_start(&region->split, piece);
 	size_t len = urext_split_end(&region->split, piece) - start;
 	unsigned done = err->done, entry = err->entry;
-	char text[IO_URING_EXT_ERROR_TEXT - 96], size[32];
+	char text[URING_EXT_REASON_TEXT], size[32];
 
-	if (ret == -ENOMEM)
-		urext_explain_enomem(region->split.end - start, region->page_size, text,
-				     sizeof(text));
-	else
-		snprintf(text, sizeof(text), "%s", urext_reason(ret));
+	urext_explain(ret, region->split.end - start, region->page_size, text, sizeof(text));
 	urext_fail(err, ret, IO_URING_EXT_STAGE_REGISTER, entry, "registering %s at %p: %s",
 		   urext_size(size, len), (void *)start, text);
 	err->done = done;
