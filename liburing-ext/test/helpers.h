@@ -64,6 +64,7 @@ void t_check_bytes(const void *p, size_t len, size_t offset);
 /* Bytes in a line of /proc/self/status. */
 size_t t_status(const char *field);
 unsigned t_open_fds(void);
+/* 0 where they cannot be told from those of a checker. */
 unsigned t_mappings(void);
 /* Unpinning may lag behind the close of a ring: wait for it. */
 void t_no_pins(void);
