@@ -96,7 +96,6 @@ static void del_seg(struct io_uring_ext_ring *r, struct urext_seg *seg)
 
 	memmove(seg, seg + 1, (r->nr_segs - i - 1) * sizeof(*seg));
 	r->nr_segs--;
-	r->last = 0;
 }
 
 /* ---- signals ---- */
