@@ -231,6 +231,20 @@ static void give_back(void)
 	}
 }
 
+/* Reserved by the system, and neither used nor promised. */
+static long free_pages(size_t page_size)
+{
+	char path[128];
+	long n;
+
+	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%zukB/free_hugepages",
+		 page_size >> 10);
+	n = rw_long(path, NULL);
+	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%zukB/resv_hugepages",
+		 page_size >> 10);
+	return n - rw_long(path, NULL);
+}
+
 bool t_reserve_huge(size_t page_size, unsigned nr)
 {
 	static bool registered;
@@ -245,6 +259,8 @@ bool t_reserve_huge(size_t page_size, unsigned nr)
 	if (!registered)
 		atexit(give_back);
 	registered = true;
+	if (free_pages(page_size) >= (long)nr)
+		return true;
 	want = before + nr;
 	rw_long(reserved[i].path, &want);
 	now = rw_long(reserved[i].path, NULL);

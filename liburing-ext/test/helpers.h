@@ -69,7 +69,7 @@ unsigned t_mappings(void);
 /* Unpinning may lag behind the close of a ring: wait for it. */
 void t_no_pins(void);
 
-/* Reserve @nr huge pages more, until the test ends; false if they cannot be had. */
+/* See that @nr huge pages are free until the test ends; false if they cannot be had. */
 bool t_reserve_huge(size_t page_size, unsigned nr);
 /* Run @fn in a child as nobody with this limit; its exit status. */
 int t_as_nobody(size_t memlock, void (*fn)(void *arg), void *arg);
