@@ -158,15 +158,20 @@ unsigned t_open_fds(void)
 	return n;
 }
 
-/* A sanitizer or valgrind maps memory of its own whenever it likes. */
-static bool mappings_are_ours(void)
+bool t_valgrind(void)
 {
 	const char *preload = getenv("LD_PRELOAD");
 
+	return preload && strstr(preload, "vgpreload");
+}
+
+/* A sanitizer or valgrind maps memory of its own whenever it likes. */
+static bool mappings_are_ours(void)
+{
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 	return false;
 #endif
-	return !preload || !strstr(preload, "vgpreload");
+	return !t_valgrind();
 }
 
 unsigned t_mappings(void)
@@ -259,15 +264,15 @@ bool t_reserve_huge(size_t page_size, unsigned nr)
 	if (!registered)
 		atexit(give_back);
 	registered = true;
-	if (free_pages(page_size) >= (long)nr)
-		return true;
 	want = before + nr;
 	rw_long(reserved[i].path, &want);
 	now = rw_long(reserved[i].path, NULL);
 	reserved[i].added += now - before;
-	if (now < want)
-		give_back();
-	return now >= want;
+	if (now >= want)
+		return true;
+	/* Pages of 1 GiB are often to be had at boot only */
+	give_back();
+	return free_pages(page_size) >= (long)nr;
 }
 
 /* ---- other users, other programs ---- */

@@ -78,5 +78,7 @@ const char *t_dir(void);
 /* Run a program, its output in @out; its exit status. */
 int t_run(const char *const argv[], char *out, size_t size);
 bool t_is_root(void);
+/* It gives out little address space, and is slow. */
+bool t_valgrind(void);
 
 #endif
