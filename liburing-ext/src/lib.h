@@ -91,8 +91,8 @@ int urext_clear(struct urext_target t, unsigned off, unsigned nr);
 
 /* What urext_query_ring() finds out for one ring, and not for all. */
 #define URING_EXT_CAPS_OF_RING \
-	(IO_URING_EXT_CAP_UPDATE | IO_URING_EXT_CAP_TAGS | IO_URING_EXT_CAP_SPARSE | \
-	 IO_URING_EXT_CAP_CLONE | IO_URING_EXT_CAP_CLONE_RANGE | IO_URING_EXT_CAP_SEND_ZC | \
+	(IO_URING_EXT_CAP_UPDATE | IO_URING_EXT_CAP_TAGS | IO_URING_EXT_CAP_CLONE | \
+	 IO_URING_EXT_CAP_CLONE_RANGE | IO_URING_EXT_CAP_SEND_ZC | \
 	 IO_URING_EXT_CAP_VEC_FIXED | IO_URING_EXT_CAP_QUERY)
 
 void urext_query_ring(struct urext_target t, struct io_uring_ext_caps *caps);

@@ -81,6 +81,19 @@ static size_t largest(struct urext_target t,
 	return lo;
 }
 
+static bool try_sparse(struct urext_target t)
+{
+	struct io_uring_rsrc_register reg = {
+		.nr = 1,
+		.flags = IORING_RSRC_REGISTER_SPARSE,
+	};
+
+	if (urext_register(t, IORING_REGISTER_BUFFERS2, &reg, sizeof(reg)))
+		return false;
+	urext_register(t, IORING_UNREGISTER_BUFFERS, NULL, 0);
+	return true;
+}
+
 static void trial_limits(struct urext_target t, struct io_uring_ext_caps *caps)
 {
 	size_t page = base_page_size(), n;
@@ -101,56 +114,41 @@ static void trial_limits(struct urext_target t, struct io_uring_ext_caps *caps)
 	}
 }
 
-static void query_limits(struct io_uring_ext_caps *caps)
+/* What is the same for all rings. */
+static void query_kernel(struct io_uring_ext_caps *caps)
 {
+	bool told;
 	int fd;
 
 	caps->max_buffer = SAFE_MAX_BUFFER;
 	caps->max_buffers = SAFE_MAX_BUFFERS;
-	if (!urext_uapi_query(caps))
-		return;
+	told = !urext_uapi_query(caps);
 	fd = urext_bare_ring();
 	if (fd < 0)
 		return;
-	trial_limits(urext_target_fd(fd), caps);
+	if (try_sparse(urext_target_fd(fd)))
+		caps->flags |= IO_URING_EXT_CAP_SPARSE;
+	if (!told)
+		trial_limits(urext_target_fd(fd), caps);
 	close(fd);
 }
 
-static __u32 query_table_ops(struct urext_target t)
+static __u32 query_update(struct urext_target t)
 {
 	struct io_uring_rsrc_update2 up;
-	struct io_uring_rsrc_register reg;
-	__u32 flags = 0;
 
 	memset(&up, 0, sizeof(up));
 	if (urext_register(t, IORING_REGISTER_BUFFERS_UPDATE, &up, sizeof(up)) == -EINVAL)
-		flags |= IO_URING_EXT_CAP_UPDATE | IO_URING_EXT_CAP_TAGS;
-	/*
-	 * No entries: refused with -EINVAL whether or not the flag is known, so this
-	 * shows only that the opcode is allowed.
-	 */
-	memset(&reg, 0, sizeof(reg));
-	if (urext_register(t, IORING_REGISTER_BUFFERS2, &reg, sizeof(reg)) == -EINVAL)
-		flags |= IO_URING_EXT_CAP_SPARSE;
-	return flags;
+		return IO_URING_EXT_CAP_UPDATE | IO_URING_EXT_CAP_TAGS;
+	return 0;
 }
 
-/* A flag of BUFFERS2 needs a ring without a table to be tried on. */
-static bool kernel_has_sparse(void)
+static bool may_make_sparse(struct urext_target t)
 {
-	struct io_uring_rsrc_register reg = {
-		.nr = 1,
-		.flags = IORING_RSRC_REGISTER_SPARSE,
-	};
-	int fd = urext_bare_ring();
-	int ret;
+	struct io_uring_rsrc_register reg;
 
-	if (fd < 0)
-		return false;
-	ret = urext_register(urext_target_fd(fd), IORING_REGISTER_BUFFERS2, &reg,
-			     sizeof(reg));
-	close(fd);
-	return !ret;
+	memset(&reg, 0, sizeof(reg));
+	return urext_register(t, IORING_REGISTER_BUFFERS2, &reg, sizeof(reg)) == -EINVAL;
 }
 
 /* The source's file is looked up after opcode, flags and padding were checked. */
@@ -197,11 +195,12 @@ static __u32 query_ops(struct urext_target t)
 	return flags;
 }
 
+/* @caps holds what query_kernel() found. */
 void urext_query_ring(struct urext_target t, struct io_uring_ext_caps *caps)
 {
-	caps->flags |= query_table_ops(t) | query_clone(t) | query_ops(t);
-	if ((caps->flags & IO_URING_EXT_CAP_SPARSE) && !kernel_has_sparse())
+	if (!may_make_sparse(t))
 		caps->flags &= ~IO_URING_EXT_CAP_SPARSE;
+	caps->flags |= query_update(t) | query_clone(t) | query_ops(t);
 	/* A list of no queries is fine where there are queries. */
 	if (!urext_register(t, URING_EXT_REGISTER_QUERY, NULL, 0))
 		caps->flags |= IO_URING_EXT_CAP_QUERY;
@@ -215,14 +214,14 @@ int io_uring_ext_query(struct io_uring *ring, struct io_uring_ext_caps *caps)
 		return -EINVAL;
 	memset(caps, 0, sizeof(*caps));
 	if (ring) {
-		query_limits(caps);
+		query_kernel(caps);
 		urext_query_ring(urext_target_ring(ring), caps);
 		return 0;
 	}
 	fd = urext_bare_ring();
 	if (fd < 0)
 		return fd;
-	query_limits(caps);
+	query_kernel(caps);
 	urext_query_ring(urext_target_fd(fd), caps);
 	close(fd);
 	return 0;

@@ -300,7 +300,7 @@ static int take(struct io_uring_ext_ring *r, struct urext_region *reg,
 	reg->fixed_rings += fixed;
 	if (fixed)
 		r->stats.slots += reg->split.nr;
-	if (!plain)
+	if (!plain && !reg->anchored)
 		reg->err = ret;
 	if (ret)
 		plain_reason(reg, ret, err);
