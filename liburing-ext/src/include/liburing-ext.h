@@ -397,7 +397,8 @@ struct io_uring_ext_region {
  * Add a region.  The memory stays the caller's and must stay mapped until the
  * region is gone.  Without a tag it is pinned now, and errors come from here; with
  * a tag each ring pins it in io_uring_ext_ring_sync(), and errors come from there.
- * Rings see it after their next sync; until then requests on it are plain.
+ * Rings see it after their next sync; until then requests on it are plain.  The
+ * pool's lock is held while memory is pinned.
  *
  * Returns the region's id, 0 or more.
  * -EINVAL  no range, page_size no power of two, unknown flags, range wraps.
