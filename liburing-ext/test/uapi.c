@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT OR LGPL-2.1-or-later */
+/* The library's own names for new parts of the kernel's interface agree with liburing's. */
+#include "helpers.h"
+#include "uapi.h"
+
+#ifdef IO_URING_VERSION_MAJOR
+#if !IO_URING_CHECK_VERSION(2, 13)
+#define HEADER_KNOWS
+#endif
+#endif
+
+#ifdef HEADER_KNOWS
+int main(void)
+{
+	CHECK_EQ(URING_EXT_REGISTER_CLONE_BUFFERS, IORING_REGISTER_CLONE_BUFFERS);
+	CHECK_EQ(URING_EXT_REGISTER_QUERY, IORING_REGISTER_QUERY);
+	CHECK_EQ(URING_EXT_REGISTER_USE_REGISTERED_RING,
+		 (unsigned)IORING_REGISTER_USE_REGISTERED_RING);
+	CHECK_EQ(URING_EXT_CLONE_SRC_REGISTERED, IORING_REGISTER_SRC_REGISTERED);
+	CHECK_EQ(URING_EXT_CLONE_DST_REPLACE, IORING_REGISTER_DST_REPLACE);
+	CHECK_EQ(URING_EXT_OP_SEND_ZC, IORING_OP_SEND_ZC);
+	CHECK_EQ(URING_EXT_OP_READV_FIXED, IORING_OP_READV_FIXED);
+	CHECK_EQ(URING_EXT_OP_WRITEV_FIXED, IORING_OP_WRITEV_FIXED);
+	CHECK_EQ(URING_EXT_RECVSEND_FIXED_BUF, IORING_RECVSEND_FIXED_BUF);
+	CHECK_EQ(sizeof(struct urext_clone_buffers), sizeof(struct io_uring_clone_buffers));
+	return 0;
+}
+#else
+int main(void)
+{
+	CHECK_EQ(URING_EXT_OP_SEND_ZC, IORING_OP_SEND_ZC);
+	CHECK_EQ(URING_EXT_RECVSEND_FIXED_BUF, IORING_RECVSEND_FIXED_BUF);
+	t_skip("this liburing's header is too old to compare the rest with");
+}
+#endif
