@@ -380,12 +380,9 @@ long pin_user_runs_fast(unsigned long start, unsigned long nr_pages,
 
 		checkpoint = builder;
 		out.nr = 0;
-		out.budget = min_t(unsigned long, GUP_SECTION_ENTRIES,
-				   run_builder_plenty(&builder));
-		out.tight = !out.budget;
+		out.budget = GUP_SECTION_ENTRIES;
+		out.plenty = 0;
 		out.full = false;
-		if (out.tight)
-			out.budget = GUP_SECTION_ENTRIES;
 		if (likely(gup_fast_section(addr, end, gup_flags, &out))) {
 			addr += out.nr << PAGE_SHIFT;
 			if (out.nr && !out.full)

@@ -92,9 +92,10 @@ static inline void run_builder_close(struct run_builder *b)
 }
 
 /* Open a new run; @folio_end is the PFN behind the last page of its folio. */
-static inline void run_builder_start(struct run_builder *b, unsigned long pfn,
-				     unsigned long nr_pages,
-				     unsigned long folio_end)
+static __always_inline void run_builder_start(struct run_builder *b,
+					      unsigned long pfn,
+					      unsigned long nr_pages,
+					      unsigned long folio_end)
 {
 	if (b->open.nr_pages)
 		pin_runs_push(&b->runs, b->open.pfn, b->open.nr_pages);
@@ -118,7 +119,7 @@ void run_builder_rollback(struct run_builder *b,
  * @builder: or NULL; if set, it takes runs and @pages is not used
  * @nr: number of pages found
  * @budget: leaf entries that may still be taken before the walk ends
- * @tight: the chunk may have no room for as many runs as there is @budget
+ * @plenty: runs that the chunk has room for without looking closer
  * @full: the walk ended because the chunk has no room for the next run
  * @pinnable_block: pageblock that is known to allow long-term pins
  * @pinned: pins that are not in the node statistics yet
@@ -128,7 +129,7 @@ struct gup_out {
 	struct run_builder	*builder;
 	unsigned long		nr;
 	unsigned long		budget;
-	bool			tight;
+	int			plenty;
 	bool			full;
 	unsigned long		pinnable_block;
 	struct gup_pin_stat	pinned;
