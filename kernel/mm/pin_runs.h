@@ -121,7 +121,7 @@ void run_builder_rollback(struct run_builder *b,
  * @budget: leaf entries that may still be taken before the walk ends
  * @plenty: runs that the chunk has room for without looking closer
  * @full: the walk ended because the chunk has no room for the next run
- * @pinnable_block: pageblock that is known to allow long-term pins
+ * @pinnable_zone: zone that is known to allow long-term pins everywhere
  * @pinned: pins that are not in the node statistics yet
  */
 struct gup_out {
@@ -131,7 +131,7 @@ struct gup_out {
 	unsigned long		budget;
 	int			plenty;
 	bool			full;
-	unsigned long		pinnable_block;
+	int			pinnable_zone;
 	struct gup_pin_stat	pinned;
 };
 
