@@ -121,7 +121,8 @@ void run_builder_rollback(struct run_builder *b,
  * @budget: leaf entries that may still be taken before the walk ends
  * @plenty: runs that the chunk has room for without looking closer
  * @full: the walk ended because the chunk has no room for the next run
- * @pinnable_zone: zone that is known to allow long-term pins everywhere
+ * @zone_id: zone of the last folio, to which the next two belong
+ * @zone_pinnable: all of it may be pinned for long
  * @pinned: pins that are not in the node statistics yet
  */
 struct gup_out {
@@ -131,7 +132,8 @@ struct gup_out {
 	unsigned long		budget;
 	int			plenty;
 	bool			full;
-	int			pinnable_zone;
+	int			zone_id;
+	bool			zone_pinnable;
 	struct gup_pin_stat	pinned;
 };
 
