@@ -217,6 +217,7 @@ static int init(struct thread_data *td)
 	td->io_ops_data = rb;
 	rb->td = td;
 	rb->o = td->eo;
+	regbuf_get_locked(&rb->locked_before);
 	ret = alloc_units(rb);
 	if (!ret)
 		ret = rb->o->mode == REGBUF_MODE_IO ? init_io_mode(rb) : init_register_mode(rb);

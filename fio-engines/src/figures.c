@@ -31,6 +31,22 @@ uint64_t regbuf_now(void)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
+void regbuf_get_locked(struct regbuf_locked *l)
+{
+	char line[128];
+	FILE *f;
+
+	memset(l, 0, sizeof(*l));
+	f = fopen("/proc/self/status", "re");
+	if (!f)
+		return;
+	while (fgets(line, sizeof(line), f)) {
+		sscanf(line, "VmPin: %lu", &l->pinned);
+		sscanf(line, "VmLck: %lu", &l->locked);
+	}
+	fclose(f);
+}
+
 static unsigned int bucket_of(uint64_t ns)
 {
 	unsigned int log;
@@ -193,6 +209,17 @@ static void put_times(FILE *f, const struct regbuf *rb)
 	fputc('}', f);
 }
 
+static void put_locked(FILE *f, const struct regbuf *rb)
+{
+	const struct regbuf_locked *before = &rb->locked_before;
+	struct regbuf_locked after;
+
+	regbuf_get_locked(&after);
+	fprintf(f, ",\"locked\":{\"pinned_kib_before\":%lu,\"pinned_kib_after\":%lu,"
+		"\"locked_kib_before\":%lu,\"locked_kib_after\":%lu}", before->pinned,
+		after.pinned, before->locked, after.locked);
+}
+
 /* One write, so that jobs that end at the same time do not mix their lines. */
 static int append(const char *path, const char *line, size_t len)
 {
@@ -230,12 +257,13 @@ int regbuf_report(struct regbuf *rb)
 		o->fixedbufs ? "true" : "false");
 	put_string(f, "reg_op", regbuf_op_name(o->reg_op));
 	fprintf(f, ",\"slots\":%u,\"slot_bytes\":%zu,\"churns\":%llu,\"tags_due\":%llu,"
-		"\"tags_seen\":%llu,", rb->slots.nr, rb->slots.size,
+		"\"tags_seen\":%llu,\"faults\":%llu,", rb->slots.nr, rb->slots.size,
 		(unsigned long long)rb->churns, (unsigned long long)rb->slots.tags_due,
-		(unsigned long long)rb->slots.tags_seen);
+		(unsigned long long)rb->slots.tags_seen, (unsigned long long)rb->faults);
 	put_arena(f, rb);
 	put_layout(f, rb);
 	put_times(f, rb);
+	put_locked(f, rb);
 	fprintf(f, "}\n");
 	ret = fclose(f) ? ENOMEM : append(o->reg_log, line, len);
 	free(line);

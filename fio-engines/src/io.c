@@ -338,13 +338,12 @@ static void flip_bit(struct regbuf *rb, struct io_u *io_u)
 
 static void complete(struct regbuf *rb, struct io_u *io_u, int res)
 {
+	io_u->error = 0;
 	if ((unsigned long long)res != io_u->xfer_buflen) {
 		if (res < 0)
 			io_u->error = -res;
-		else
+		else if (!ddir_sync(io_u->ddir))
 			io_u->resid = io_u->xfer_buflen - res;
-	} else {
-		io_u->error = 0;
 	}
 	rb->units[io_u->index].placed = 0;
 	if (rb->o->fault == REGBUF_FAULT_FLIP)
@@ -419,6 +418,15 @@ struct io_u *regbuf_io_event(struct thread_data *td, int event)
 	return rb->events[event];
 }
 
+/* Take what tags have come, so that they do not pile up. */
+void regbuf_io_take_tags(struct regbuf *rb)
+{
+	if (rb->slots.tags_seen == rb->slots.tags_due)
+		return;
+	io_uring_enter(rb->ring.ring_fd, 0, 0, IORING_ENTER_GETEVENTS, NULL);
+	reap(rb, 0, rb->td->o.iodepth);
+}
+
 /* The kernel says once for each slot that was let go of that nobody uses it. */
 void regbuf_io_wait_tags(struct regbuf *rb)
 {
@@ -427,9 +435,7 @@ void regbuf_io_wait_tags(struct regbuf *rb)
 
 	fio_gettime(&start, NULL);
 	while (s->tags_seen < s->tags_due) {
-		/* Task work and overflown completions come with an enter */
-		io_uring_enter(rb->ring.ring_fd, 0, 0, IORING_ENTER_GETEVENTS, NULL);
-		reap(rb, 0, rb->td->o.iodepth);
+		regbuf_io_take_tags(rb);
 		fio_gettime(&now, NULL);
 		if (mtime_since(&start, &now) > 2000) {
 			log_err("regbuf: %llu of %llu tags did not come\n",

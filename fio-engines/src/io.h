@@ -13,6 +13,8 @@ int regbuf_io_getevents(struct thread_data *td, unsigned int min, unsigned int m
 struct io_u *regbuf_io_event(struct thread_data *td, int event);
 
 void regbuf_io_set_place(struct regbuf *rb, struct io_u *io_u, uint64_t place);
+/* With nothing in flight: those that are there. */
+void regbuf_io_take_tags(struct regbuf *rb);
 /* With nothing in flight: until all tags have come, or it takes too long. */
 void regbuf_io_wait_tags(struct regbuf *rb);
 

@@ -176,6 +176,14 @@ struct regbuf_times {
 	uint32_t *bucket;		/* NULL until the first sample */
 };
 
+/* What this process has locked and pinned, in KiB. */
+struct regbuf_locked {
+	unsigned long pinned;		/* VmPin */
+	unsigned long locked;		/* VmLck */
+};
+
+void regbuf_get_locked(struct regbuf_locked *l);
+
 uint64_t regbuf_now(void);
 
 /* ---- slots.c ---------------------------------------------------------------- */
@@ -244,6 +252,7 @@ struct regbuf {
 	uint64_t fault_left;
 
 	int *fds;
+	struct regbuf_locked locked_before;
 	struct regbuf_arena arena;
 	struct regbuf_slots slots;
 	struct regbuf_times times[REGBUF_NR_FIGURES];
@@ -254,7 +263,7 @@ struct regbuf {
 /* Count a call that took from @start until now. */
 void regbuf_count(struct regbuf *rb, enum regbuf_figure f, uint64_t start,
 		  uint64_t slots, uint64_t bytes);
-/* Append the job's line to reg_log; an errno. */
+/* Append the job's line to reg_log, when nothing is registered any more; an errno. */
 int regbuf_report(struct regbuf *rb);
 void regbuf_figures_free(struct regbuf *rb);
 

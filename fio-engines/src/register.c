@@ -80,6 +80,7 @@ enum fio_q_status regbuf_register_queue(struct thread_data *td, struct io_u *io_
 		 */
 		if (is_registered(rb, slot) == on)
 			ret = set_registered(rb, slot, !on);
+		regbuf_io_take_tags(rb);
 		if (fio_fill_issue_time(td))
 			fio_gettime(&io_u->issue_time, NULL);
 		if (!ret)
