@@ -338,14 +338,19 @@ static void flip_bit(struct regbuf *rb, struct io_u *io_u)
 
 static void complete(struct regbuf *rb, struct io_u *io_u, int res)
 {
+	bool again = false;
+
 	io_u->error = 0;
 	if ((unsigned long long)res != io_u->xfer_buflen) {
-		if (res < 0)
+		if (res < 0) {
 			io_u->error = -res;
-		else if (!ddir_sync(io_u->ddir))
+		} else if (!ddir_sync(io_u->ddir)) {
 			io_u->resid = io_u->xfer_buflen - res;
+			again = res;
+		}
 	}
-	rb->units[io_u->index].placed = 0;
+	/* fio prepares the rest of short I/O again, at the same place */
+	rb->units[io_u->index].placed = again;
 	if (rb->o->fault == REGBUF_FAULT_FLIP)
 		flip_bit(rb, io_u);
 }
