@@ -125,8 +125,11 @@ static int update(struct regbuf *rb, unsigned int first, unsigned int nr, bool f
 			expect_tags(rb, i, 1);
 	start = regbuf_now();
 	ret = io_uring_ext_update_buffers(&rb->ring, &up, &err);
-	if (ret)
+	if (ret) {
+		for (i = first + err.done; i < first + nr; i++)
+			rb->slots.tags_due -= has_tags(rb) && s->present[i];
 		return explain(rb, ret, "updating slots", &err);
+	}
 	figure = !fill ? REGBUF_UNREGISTER : held ? REGBUF_REPLACE : REGBUF_REGISTER;
 	regbuf_count(rb, figure, start, nr, bytes_of(rb, first, nr));
 	memset(&s->present[first], fill, nr * sizeof(*s->present));
