@@ -196,14 +196,15 @@ static int explain_hugetlb(const struct io_uring_ext_arena *a, int ret,
 
 	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%zukB/free_hugepages",
 		 kb);
-	if (urext_read_u64(path, &free))
+	if (urext_read_u64(path, &free) || ret != -ENOMEM)
 		return urext_fail(err, -EOPNOTSUPP, IO_URING_EXT_STAGE_MEMORY, 0,
-				  "this kernel or CPU has no %s", mem_name(a->mem));
+				  "this kernel or CPU has no %s (%s)", mem_name(a->mem),
+				  strerror(-ret));
 	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%zukB/resv_hugepages",
 		 kb);
 	urext_read_u64(path, &reserved);
 	return urext_fail(err, ret, IO_URING_EXT_STAGE_MEMORY, 0,
-			  "%zu %s needed, %llu free (add to "
+			  "%zu x %s needed, %llu free (add to "
 			  "/sys/kernel/mm/hugepages/hugepages-%zukB/nr_hugepages)",
 			  bytes / a->page_size, mem_name(a->mem),
 			  (unsigned long long)(free > reserved ? free - reserved : 0), kb);
@@ -215,7 +216,7 @@ static int explain_map(const struct io_uring_ext_arena *a, int ret,
 	char size[32];
 
 	if (is_hugetlb(a->mem) && (ret == -ENOMEM || ret == -EINVAL || ret == -ENODEV))
-		return explain_hugetlb(a, ret == -ENOMEM ? ret : -EOPNOTSUPP, err);
+		return explain_hugetlb(a, ret, err);
 	return urext_fail(err, ret, IO_URING_EXT_STAGE_MEMORY, 0, "mapping %s of %s: %s",
 			  urext_size(size, a->size), mem_name(a->mem), strerror(-ret));
 }

@@ -91,8 +91,8 @@ int urext_clear(struct urext_target t, unsigned off, unsigned nr);
 
 /* What urext_query_ring() finds out for one ring, and not for all. */
 #define URING_EXT_CAPS_OF_RING \
-	(IO_URING_EXT_CAP_UPDATE | IO_URING_EXT_CAP_TAGS | IO_URING_EXT_CAP_SPARSE | \
-	 IO_URING_EXT_CAP_CLONE | IO_URING_EXT_CAP_CLONE_RANGE | IO_URING_EXT_CAP_SEND_ZC | \
+	(IO_URING_EXT_CAP_UPDATE | IO_URING_EXT_CAP_TAGS | IO_URING_EXT_CAP_CLONE | \
+	 IO_URING_EXT_CAP_CLONE_RANGE | IO_URING_EXT_CAP_SEND_ZC | \
 	 IO_URING_EXT_CAP_VEC_FIXED | IO_URING_EXT_CAP_QUERY)
 
 void urext_query_ring(struct urext_target t, struct io_uring_ext_caps *caps);
@@ -108,8 +108,9 @@ int urext_uapi_register_readonly(struct urext_target t, unsigned off,
 
 /* memlock.c */
 
-/* A sentence for a registration of @len bytes that got -ENOMEM. */
-void urext_explain_enomem(size_t len, size_t page_size, char *buf, size_t size);
+/* Why registering @len bytes got @ret, with the remedy if there is one. */
+#define URING_EXT_REASON_TEXT	(IO_URING_EXT_ERROR_TEXT - 96)
+void urext_explain(int ret, size_t len, size_t page_size, char *buf, size_t size);
 
 /* sysinfo.c: small files of the kernel */
 

@@ -160,14 +160,15 @@ int io_uring_ext_memlock_describe(const struct io_uring_ext_memlock *m,
 	return describe_short(m, need, pinned, buf, size);
 }
 
-void urext_explain_enomem(size_t len, size_t page_size, char *buf, size_t size)
+void urext_explain(int ret, size_t len, size_t page_size, char *buf, size_t size)
 {
 	struct io_uring_ext_memlock m;
 
-	if (io_uring_ext_memlock_check(len, page_size, 1, 0, &m) == -ENOMEM) {
+	if (ret != -ENOMEM)
+		snprintf(buf, size, "%s", urext_reason(ret));
+	else if (io_uring_ext_memlock_check(len, page_size, 1, 0, &m) == -ENOMEM)
 		io_uring_ext_memlock_describe(&m, buf, size);
-		return;
-	}
-	snprintf(buf, size, "no memory, or memory locked by other processes of this "
-		 "user fills RLIMIT_MEMLOCK");
+	else
+		snprintf(buf, size, "no memory, or memory locked by other processes of this "
+			 "user fills RLIMIT_MEMLOCK");
 }

@@ -229,21 +229,18 @@ bool urext_region_try_free(struct io_uring_ext_pool *pool, struct urext_region *
 	return true;
 }
 
+/* Names the piece that failed, and explains what all of the region needs. */
 static void explain_register(const struct urext_region *region, unsigned piece, int ret,
 			     struct io_uring_ext_error *err)
 {
-	uintptr_t start = urext_split_start(&region->split, piece);
-	size_t len = urext_split_end(&region->split, piece) - start;
+	const struct urext_split *s = &region->split;
+	uintptr_t start = urext_split_start(s, piece);
 	unsigned done = err->done, entry = err->entry;
-	char text[IO_URING_EXT_ERROR_TEXT / 2 + 64], size[32];
+	char text[URING_EXT_REASON_TEXT], size[32];
 
-	if (ret == -ENOMEM)
-		urext_explain_enomem(region->split.end - start, region->page_size, text,
-				     sizeof(text));
-	else
-		snprintf(text, sizeof(text), "%s", urext_reason(ret));
+	urext_explain(ret, s->end - s->base, region->page_size, text, sizeof(text));
 	urext_fail(err, ret, IO_URING_EXT_STAGE_REGISTER, entry, "registering %s at %p: %s",
-		   urext_size(size, len), (void *)start, text);
+		   urext_size(size, urext_split_end(s, piece) - start), (void *)start, text);
 	err->done = done;
 }
 

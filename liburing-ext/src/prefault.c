@@ -9,6 +9,7 @@
  * process_vm_writev() does the same, slower.
  */
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -134,10 +135,14 @@ static void watch(struct job *j, io_uring_ext_progress_fn progress, void *arg)
 	pthread_mutex_unlock(&j->lock);
 }
 
+/* The program's signals are for the program's threads. */
 static unsigned start_workers(struct job *j, pthread_t *tids, unsigned nr)
 {
+	sigset_t all, old;
 	unsigned i;
 
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
 	for (i = 0; i < nr; i++) {
 		pthread_mutex_lock(&j->lock);
 		j->running++;
@@ -149,6 +154,7 @@ static unsigned start_workers(struct job *j, pthread_t *tids, unsigned nr)
 		pthread_mutex_unlock(&j->lock);
 		break;
 	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return i;
 }
 

@@ -25,124 +25,130 @@
 /* buf_index is 16 bits wide. */
 #define TRY_MAX_BUFFERS		(1U << 16)
 
-static bool try_buffer(struct urext_target t, size_t len)
-{
-	struct iovec iov = {
-		.iov_base = (void *)~(uintptr_t)(base_page_size() - 1),
-		.iov_len = len,
-	};
+enum answer { NO, YES, UNCLEAR };
 
-	return urext_register(t, IORING_REGISTER_BUFFERS, &iov, 1) == -EOVERFLOW;
-}
-
-static size_t trial_max_buffer(struct urext_target t)
+static enum answer try_buffer(struct urext_target t, size_t pages)
 {
 	size_t page = base_page_size();
-	size_t lo = 1, hi = TRY_MAX_BUFFER / page, mid;
+	struct iovec iov = {
+		.iov_base = (void *)~(uintptr_t)(page - 1),
+		.iov_len = pages * page,
+	};
 
-	if (!try_buffer(t, page))
-		return 0;
-	while (hi - lo > 1) {
-		mid = lo + (hi - lo) / 2;
-		if (try_buffer(t, mid * page))
-			lo = mid;
-		else
-			hi = mid;
+	switch (urext_register(t, IORING_REGISTER_BUFFERS, &iov, 1)) {
+	case -EOVERFLOW:
+		return YES;
+	case -EFAULT:
+	case -EINVAL:
+		return NO;
+	default:
+		return UNCLEAR;
 	}
-	/*
-	 * A kernel that keeps pages and not runs also refuses, later, a list of
-	 * page pointers that is larger than INT_MAX bytes: 1 TiB less a page.
-	 */
-	return min_sz(lo, INT_MAX / sizeof(void *)) * page;
 }
 
-static bool try_table(struct urext_target t, unsigned nr)
+static enum answer try_table(struct urext_target t, size_t nr)
 {
-	if (urext_table(t, nr))
-		return false;
-	urext_register(t, IORING_UNREGISTER_BUFFERS, NULL, 0);
-	return true;
+	switch (urext_table(t, nr)) {
+	case 0:
+		urext_register(t, IORING_UNREGISTER_BUFFERS, NULL, 0);
+		return YES;
+	case -EINVAL:
+		return NO;
+	default:
+		return UNCLEAR;
+	}
 }
 
-static unsigned trial_max_buffers(struct urext_target t)
+/* The largest number below @hi that is answered with yes; 0 if an answer is unclear. */
+static size_t largest(struct urext_target t,
+		      enum answer (*try)(struct urext_target t, size_t n), size_t hi)
 {
-	unsigned lo = 1, hi = TRY_MAX_BUFFERS + 1, mid;
+	size_t lo = 0, mid;
 
-	if (!try_table(t, 1))
-		return 0;
 	while (hi - lo > 1) {
 		mid = lo + (hi - lo) / 2;
-		if (try_table(t, mid))
+		switch (try(t, mid)) {
+		case YES:
 			lo = mid;
-		else
+			break;
+		case NO:
 			hi = mid;
+			break;
+		default:
+			return 0;
+		}
 	}
 	return lo;
 }
 
-static void query_limits(struct io_uring_ext_caps *caps)
-{
-	struct urext_target t;
-	int fd;
-
-	caps->max_buffer = SAFE_MAX_BUFFER;
-	caps->max_buffers = SAFE_MAX_BUFFERS;
-	if (!urext_uapi_query(caps))
-		return;
-	fd = urext_bare_ring();
-	if (fd < 0)
-		return;
-	t = urext_target_fd(fd);
-	caps->max_buffer = trial_max_buffer(t);
-	caps->max_buffer_source = IO_URING_EXT_TRIAL;
-	if (!caps->max_buffer) {
-		caps->max_buffer = SAFE_MAX_BUFFER;
-		caps->max_buffer_source = IO_URING_EXT_ASSUMED;
-	}
-	caps->max_buffers = trial_max_buffers(t);
-	caps->max_buffers_source = IO_URING_EXT_TRIAL;
-	if (!caps->max_buffers) {
-		caps->max_buffers = SAFE_MAX_BUFFERS;
-		caps->max_buffers_source = IO_URING_EXT_ASSUMED;
-	}
-	close(fd);
-}
-
-static __u32 query_table_ops(struct urext_target t)
-{
-	struct io_uring_rsrc_update2 up;
-	struct io_uring_rsrc_register reg;
-	__u32 flags = 0;
-
-	memset(&up, 0, sizeof(up));
-	if (urext_register(t, IORING_REGISTER_BUFFERS_UPDATE, &up, sizeof(up)) == -EINVAL)
-		flags |= IO_URING_EXT_CAP_UPDATE | IO_URING_EXT_CAP_TAGS;
-	/*
-	 * No entries: refused with -EINVAL whether or not the flag is known, so this
-	 * shows only that the opcode is allowed.
-	 */
-	memset(&reg, 0, sizeof(reg));
-	if (urext_register(t, IORING_REGISTER_BUFFERS2, &reg, sizeof(reg)) == -EINVAL)
-		flags |= IO_URING_EXT_CAP_SPARSE;
-	return flags;
-}
-
-/* A flag of BUFFERS2 needs a ring without a table to be tried on. */
-static bool kernel_has_sparse(void)
+static bool try_sparse(struct urext_target t)
 {
 	struct io_uring_rsrc_register reg = {
 		.nr = 1,
 		.flags = IORING_RSRC_REGISTER_SPARSE,
 	};
-	int fd = urext_bare_ring();
-	int ret;
 
-	if (fd < 0)
+	if (urext_register(t, IORING_REGISTER_BUFFERS2, &reg, sizeof(reg)))
 		return false;
-	ret = urext_register(urext_target_fd(fd), IORING_REGISTER_BUFFERS2, &reg,
-			     sizeof(reg));
+	urext_register(t, IORING_UNREGISTER_BUFFERS, NULL, 0);
+	return true;
+}
+
+static void trial_limits(struct urext_target t, struct io_uring_ext_caps *caps)
+{
+	size_t page = base_page_size(), n;
+
+	/*
+	 * A kernel that keeps pages and not runs also refuses, later, a list of
+	 * page pointers that is larger than INT_MAX bytes: 1 TiB less a page.
+	 */
+	n = min_sz(largest(t, try_buffer, TRY_MAX_BUFFER / page), INT_MAX / sizeof(void *));
+	if (n * page >= SAFE_MAX_BUFFER) {
+		caps->max_buffer = n * page;
+		caps->max_buffer_source = IO_URING_EXT_TRIAL;
+	}
+	n = largest(t, try_table, TRY_MAX_BUFFERS + 1);
+	if (n >= SAFE_MAX_BUFFERS) {
+		caps->max_buffers = n;
+		caps->max_buffers_source = IO_URING_EXT_TRIAL;
+	}
+}
+
+/* What is the same for all rings. */
+static void query_kernel(struct io_uring_ext_caps *caps)
+{
+	bool told;
+	int fd;
+
+	caps->max_buffer = SAFE_MAX_BUFFER;
+	caps->max_buffers = SAFE_MAX_BUFFERS;
+	told = !urext_uapi_query(caps);
+	fd = urext_bare_ring();
+	if (fd < 0)
+		return;
+	if (try_sparse(urext_target_fd(fd)))
+		caps->flags |= IO_URING_EXT_CAP_SPARSE;
+	if (!told)
+		trial_limits(urext_target_fd(fd), caps);
 	close(fd);
-	return !ret;
+}
+
+static __u32 query_update(struct urext_target t)
+{
+	struct io_uring_rsrc_update2 up;
+
+	memset(&up, 0, sizeof(up));
+	if (urext_register(t, IORING_REGISTER_BUFFERS_UPDATE, &up, sizeof(up)) == -EINVAL)
+		return IO_URING_EXT_CAP_UPDATE | IO_URING_EXT_CAP_TAGS;
+	return 0;
+}
+
+static bool may_make_sparse(struct urext_target t)
+{
+	struct io_uring_rsrc_register reg;
+
+	memset(&reg, 0, sizeof(reg));
+	return urext_register(t, IORING_REGISTER_BUFFERS2, &reg, sizeof(reg)) == -EINVAL;
 }
 
 /* The source's file is looked up after opcode, flags and padding were checked. */
@@ -189,11 +195,12 @@ static __u32 query_ops(struct urext_target t)
 	return flags;
 }
 
+/* @caps holds what query_kernel() found. */
 void urext_query_ring(struct urext_target t, struct io_uring_ext_caps *caps)
 {
-	caps->flags |= query_table_ops(t) | query_clone(t) | query_ops(t);
-	if ((caps->flags & IO_URING_EXT_CAP_SPARSE) && !kernel_has_sparse())
+	if (!may_make_sparse(t))
 		caps->flags &= ~IO_URING_EXT_CAP_SPARSE;
+	caps->flags |= query_update(t) | query_clone(t) | query_ops(t);
 	/* A list of no queries is fine where there are queries. */
 	if (!urext_register(t, URING_EXT_REGISTER_QUERY, NULL, 0))
 		caps->flags |= IO_URING_EXT_CAP_QUERY;
@@ -207,14 +214,14 @@ int io_uring_ext_query(struct io_uring *ring, struct io_uring_ext_caps *caps)
 		return -EINVAL;
 	memset(caps, 0, sizeof(*caps));
 	if (ring) {
-		query_limits(caps);
+		query_kernel(caps);
 		urext_query_ring(urext_target_ring(ring), caps);
 		return 0;
 	}
 	fd = urext_bare_ring();
 	if (fd < 0)
 		return fd;
-	query_limits(caps);
+	query_kernel(caps);
 	urext_query_ring(urext_target_fd(fd), caps);
 	close(fd);
 	return 0;

@@ -96,7 +96,6 @@ static void del_seg(struct io_uring_ext_ring *r, struct urext_seg *seg)
 
 	memmove(seg, seg + 1, (r->nr_segs - i - 1) * sizeof(*seg));
 	r->nr_segs--;
-	r->last = 0;
 }
 
 /* ---- signals ---- */
@@ -267,10 +266,15 @@ static int fix_region(struct io_uring_ext_ring *r, struct urext_region *reg,
 static void plain_reason(const struct urext_region *reg, int ret,
 			 struct io_uring_ext_error *err)
 {
-	if (err && !err->err)
-		urext_fail(err, ret, IO_URING_EXT_STAGE_REGISTER, reg->first,
-			   "the region at %p is not registered: %s",
-			   (void *)reg->split.base, urext_reason(ret));
+	size_t len = reg->split.end - reg->split.base;
+	char text[URING_EXT_REASON_TEXT], size[32];
+
+	if (!err || err->err)
+		return;
+	urext_explain(ret, len, reg->page_size, text, sizeof(text));
+	urext_fail(err, ret, IO_URING_EXT_STAGE_REGISTER, reg->first,
+		   "%s at %p is not registered: %s", urext_size(size, len),
+		   (void *)reg->split.base, text);
 }
 
 /* A region that this ring does not have, or has plain. */
@@ -296,7 +300,7 @@ static int take(struct io_uring_ext_ring *r, struct urext_region *reg,
 	reg->fixed_rings += fixed;
 	if (fixed)
 		r->stats.slots += reg->split.nr;
-	if (!plain)
+	if (!plain && !reg->anchored)
 		reg->err = ret;
 	if (ret)
 		plain_reason(reg, ret, err);

@@ -64,10 +64,11 @@ static void check_args(void)
 	p.size = ~0UL;
 	CHECK_EQ(io_uring_ext_arena_alloc(&a, &p, &err), -EINVAL);
 	p.size = 1UL << 56;
-	CHECK_EQ(io_uring_ext_arena_alloc(&a, &p, &err), -ENOMEM);
+	/* Valgrind has its own errno for it */
+	CHECK_EQ(io_uring_ext_arena_alloc(&a, &p, &err), t_valgrind() ? -EINVAL : -ENOMEM);
 	CHECK(strstr(err.text, "64 PiB"));
 	p.mem = IO_URING_EXT_MEM_AUTO;
-	CHECK_EQ(io_uring_ext_arena_alloc(&a, &p, &err), -ENOMEM);
+	CHECK(io_uring_ext_arena_alloc(&a, &p, &err) < 0);
 	CHECK_EQ(io_uring_ext_arena_info(NULL, &info), -EINVAL);
 	CHECK_EQ(io_uring_ext_arena_base(NULL), 0);
 	CHECK_EQ(io_uring_ext_arena_size(NULL), 0);
@@ -185,7 +186,9 @@ static void check_thp(void)
 		CHECK(strstr(err.text, "shmem_enabled"));
 		p.mem = IO_URING_EXT_MEM_AUTO;
 		a = get(&p, &info);
-		CHECK(strstr(info.why, "shmem_enabled"));
+		/* Somebody may have reserved hugetlb pages */
+		CHECK(info.mem == IO_URING_EXT_MEM_HUGE_2M ||
+		      strstr(info.why, "shmem_enabled"));
 		io_uring_ext_arena_free(a);
 	}
 }
@@ -219,7 +222,9 @@ static void check_none_left(void)
 
 	p.mem = IO_URING_EXT_MEM_HUGE_2M;
 	CHECK(io_uring_ext_arena_alloc(&a, &p, &err) < 0);
-	CHECK(err.err == -ENOMEM || err.err == -EOPNOTSUPP);
+	/* Valgrind tries other addresses, and does not know MAP_FIXED_NOREPLACE */
+	if (err.err != -ENOMEM && err.err != -EOPNOTSUPP && !t_valgrind())
+		t_fail(__FILE__, __LINE__, "%d: %s", err.err, err.text);
 	if (err.err == -ENOMEM)
 		CHECK(strstr(err.text, "nr_hugepages"));
 	p.flags = IO_URING_EXT_ARENA_MEMFD;
@@ -270,11 +275,11 @@ static void check_huge(size_t page, enum io_uring_ext_mem mem, unsigned nr)
 
 	p.flags = 0;
 	p.alias = page;
-	p.size = 100 * page;
+	p.size = 10 * page;
 	a = get(&p, &info);
 	CHECK_EQ(info.mem, mem);
 	((volatile char *)info.base)[0] = 'y';
-	CHECK_EQ(((volatile char *)info.base)[99 * page], 'y');
+	CHECK_EQ(((volatile char *)info.base)[9 * page], 'y');
 	io_uring_ext_arena_free(a);
 }
 

@@ -45,6 +45,8 @@ int main(void)
 	double start, added;
 	char *base;
 
+	if (t_valgrind())
+		t_skip("3 TiB is more address space than valgrind has");
 	if (!t_reserve_huge(GiB, 1)) {
 		p.mem = IO_URING_EXT_MEM_HUGE_2M;
 		if (!t_reserve_huge(2 * MiB, 512))

@@ -64,11 +64,12 @@ void t_check_bytes(const void *p, size_t len, size_t offset);
 /* Bytes in a line of /proc/self/status. */
 size_t t_status(const char *field);
 unsigned t_open_fds(void);
+/* 0 where they cannot be told from those of a checker. */
 unsigned t_mappings(void);
 /* Unpinning may lag behind the close of a ring: wait for it. */
 void t_no_pins(void);
 
-/* Reserve @nr huge pages more, until the test ends; false if they cannot be had. */
+/* See that @nr huge pages are free until the test ends; false if they cannot be had. */
 bool t_reserve_huge(size_t page_size, unsigned nr);
 /* Run @fn in a child as nobody with this limit; its exit status. */
 int t_as_nobody(size_t memlock, void (*fn)(void *arg), void *arg);
@@ -77,5 +78,7 @@ const char *t_dir(void);
 /* Run a program, its output in @out; its exit status. */
 int t_run(const char *const argv[], char *out, size_t size);
 bool t_is_root(void);
+/* It gives out little address space, and is slow. */
+bool t_valgrind(void);
 
 #endif

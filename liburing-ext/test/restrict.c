@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR LGPL-2.1-or-later */
-/* Kernels that lack something, played by rings whose restrictions forbid it. */
+/* Kernels that lack something, played by rings whose restrictions forbid it; and rings
+   that belong to one thread. */
 #include "helpers.h"
 
 static struct io_uring_ext_error err;
@@ -60,6 +61,43 @@ static void expect(const unsigned *ops, unsigned nr, __u32 flags, int want, int 
 	io_uring_queue_exit(&ring);
 }
 
+#ifndef IORING_SETUP_SINGLE_ISSUER
+#define IORING_SETUP_SINGLE_ISSUER	(1U << 12)
+#endif
+
+static struct io_uring issuer_ring;
+
+static void *attach_elsewhere(void *arg)
+{
+	struct io_uring_ext_pool *pool = arg;
+	struct io_uring_ext_ring *r;
+
+	CHECK_EQ(io_uring_ext_ring_attach(&r, pool, &issuer_ring, 0, &err), -EEXIST);
+	CHECK(strstr(err.text, "another thread"));
+	return NULL;
+}
+
+/* A ring for one thread: that thread may attach it, clones of the anchor included. */
+static void check_single_issuer(void)
+{
+	struct io_uring_ext_pool *pool;
+	struct io_uring_ext_ring *r;
+	pthread_t tid;
+
+	if (io_uring_queue_init(8, &issuer_ring, IORING_SETUP_SINGLE_ISSUER)) {
+		fprintf(stderr, "this kernel has no SINGLE_ISSUER\n");
+		return;
+	}
+	pool = pool_of(0);
+	CHECK_EQ(pthread_create(&tid, NULL, attach_elsewhere, pool), 0);
+	pthread_join(tid, NULL);
+	CHECK_OK(io_uring_ext_ring_attach(&r, pool, &issuer_ring, 0, &err), err);
+	CHECK_EQ(read_one(&issuer_ring, r), 1);
+	CHECK_EQ(io_uring_ext_ring_detach(r), 0);
+	CHECK_EQ(io_uring_ext_pool_destroy(pool), 0);
+	io_uring_queue_exit(&issuer_ring);
+}
+
 int main(void)
 {
 	static const unsigned no_clone[] = { IORING_REGISTER_BUFFERS, IORING_REGISTER_BUFFERS2,
@@ -85,6 +123,7 @@ int main(void)
 		expect(only_clone, 2, 0, 0, 1, true);
 	else
 		fprintf(stderr, "this kernel has no clones of ranges\n");
+	check_single_issuer();
 	close(fd);
 	t_no_pins();
 	return 0;

@@ -11,10 +11,11 @@
 #define THREADS	8
 #define SLICE	256
 #define SLICES	61
-#define HOLD	12
+#define MAX_HOLD 12
 
 static struct io_uring_ext_slab *slab;
 static _Atomic int stop;
+static unsigned hold;
 
 struct worker {
 	pthread_t tid;
@@ -39,12 +40,12 @@ static void give(unsigned char *p, unsigned char id)
 static void *work(void *arg)
 {
 	struct worker *w = arg;
-	unsigned char *held[HOLD];
+	unsigned char *held[MAX_HOLD];
 	unsigned n = 0, seed = w->id;
 
 	while (!stop) {
 		seed = seed * 1103515245 + 12345;
-		if (n < HOLD && (seed >> 16) % 2) {
+		if (n < hold && (seed >> 16) % 2) {
 			unsigned char *p = io_uring_ext_slab_get(slab);
 
 			if (!p)
@@ -64,15 +65,16 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static void run(char *mem, unsigned flags, int seconds)
+static void run(char *mem, unsigned slices, unsigned flags, int seconds)
 {
 	struct io_uring_ext_slab_stats st;
 	struct worker w[THREADS];
 	unsigned long gets = 0;
 	unsigned i;
 
-	CHECK_EQ(io_uring_ext_slab_create_mem(&slab, mem, SLICE * SLICES, SLICE, 0, flags), 0);
+	CHECK_EQ(io_uring_ext_slab_create_mem(&slab, mem, SLICE * slices, SLICE, 0, flags), 0);
 	stop = 0;
+	hold = slices < SLICES ? 2 : MAX_HOLD;
 	for (i = 0; i < THREADS; i++) {
 		w[i].id = i + 1;
 		w[i].gets = 0;
@@ -81,7 +83,7 @@ static void run(char *mem, unsigned flags, int seconds)
 	for (i = 0; i < (unsigned)seconds * 10; i++) {
 		usleep(100000);
 		CHECK_EQ(io_uring_ext_slab_stats(slab, &st), 0);
-		CHECK(st.in_use <= SLICES + THREADS);
+		CHECK(st.in_use <= slices + THREADS);
 	}
 	stop = 1;
 	for (i = 0; i < THREADS; i++) {
@@ -95,13 +97,14 @@ static void run(char *mem, unsigned flags, int seconds)
 	CHECK_EQ(st.double_puts, 0);
 	CHECK_EQ(st.damaged, 0);
 	/* All are still there, once */
-	for (i = 0; i < SLICES; i++)
+	for (i = 0; i < slices; i++)
 		CHECK(io_uring_ext_slab_get(slab));
 	CHECK(!io_uring_ext_slab_get(slab));
-	for (i = 0; i < SLICES; i++)
+	for (i = 0; i < slices; i++)
 		CHECK_EQ(io_uring_ext_slab_put(slab, mem + i * SLICE), 0);
 	CHECK_EQ(io_uring_ext_slab_destroy(slab), 0);
-	printf("%lu slices in %d s%s\n", gets, seconds, flags ? ", debug" : "");
+	printf("%lu times one of %u slices in %d s%s\n", gets, slices, seconds,
+	       flags ? ", debug" : "");
 }
 
 int main(void)
@@ -109,9 +112,13 @@ int main(void)
 	const char *t = getenv("TEST_SECONDS");
 	int seconds = t ? atoi(t) : 2;
 	char *mem = malloc(SLICE * SLICES);
+	int part = seconds > 3 ? seconds / 4 : 1;
 
-	run(mem, 0, seconds > 1 ? seconds - seconds / 4 : 1);
-	run(mem, IO_URING_EXT_SLAB_DEBUG, seconds > 3 ? seconds / 4 : 1);
+	CHECK(mem);
+	run(mem, SLICES, 0, part);
+	/* So few that the same slice is soon on top again while a get is under way */
+	run(mem, 16, 0, seconds > 3 ? seconds - 2 * part : 1);
+	run(mem, SLICES, IO_URING_EXT_SLAB_DEBUG, part);
 	free(mem);
 	return 0;
 }

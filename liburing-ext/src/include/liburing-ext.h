@@ -100,7 +100,7 @@ enum io_uring_ext_stage {
 	IO_URING_EXT_STAGE_UNDO,	/* putting old entries back after that */
 };
 
-#define IO_URING_EXT_ERROR_TEXT	320
+#define IO_URING_EXT_ERROR_TEXT	512
 
 struct io_uring_ext_error {
 	int err;			/* -errno, or 0 */
@@ -191,7 +191,8 @@ struct io_uring_ext_memlock {
  * each?  Rings attached to a pool that clones count as one.  @page_size is the
  * size of the backing pages (0: base pages): a page that is touched is charged as
  * a whole.  The charge is made to the user that made the ring, and a ring made
- * with CAP_IPC_LOCK in the initial user namespace is never charged.
+ * with CAP_IPC_LOCK in the initial user namespace is never charged.  Some kernels
+ * charge the rings themselves as well, a few pages each: not counted here.
  *
  * 0        it fits, or the process is exempt.
  * -ENOMEM  it does not fit: registering would fail with -ENOMEM.
@@ -396,7 +397,8 @@ struct io_uring_ext_region {
  * Add a region.  The memory stays the caller's and must stay mapped until the
  * region is gone.  Without a tag it is pinned now, and errors come from here; with
  * a tag each ring pins it in io_uring_ext_ring_sync(), and errors come from there.
- * Rings see it after their next sync; until then requests on it are plain.
+ * Rings see it after their next sync; until then requests on it are plain.  The
+ * pool's lock is held while memory is pinned.
  *
  * Returns the region's id, 0 or more.
  * -EINVAL  no range, page_size no power of two, unknown flags, range wraps.

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT OR LGPL-2.1-or-later */
+/* The command and the examples, run as their users would. */
+#include "helpers.h"
+
+static char out[65536];
+static char cmd[4200], cat[4200], cp[4200];
+
+static int run(const char *a, const char *b, const char *c, const char *d, const char *e,
+	       const char *f)
+{
+	const char *const argv[] = { a, b, c, d, e, f, NULL };
+
+	return t_run(argv, out, sizeof(out));
+}
+
+/* Brackets and quotes match: not all of JSON, and enough to catch a slip. */
+static void check_json(void)
+{
+	char stack[64];
+	unsigned depth = 0;
+	bool quoted = false;
+	char *p;
+
+	for (p = out; *p; p++) {
+		if (quoted) {
+			if (*p == '\\')
+				p++;
+			else if (*p == '"')
+				quoted = false;
+		} else if (*p == '"') {
+			quoted = true;
+		} else if (*p == '{' || *p == '[') {
+			CHECK(depth < 64);
+			stack[depth++] = *p;
+		} else if (*p == '}' || *p == ']') {
+			CHECK(depth && stack[--depth] == (*p == '}' ? '{' : '['));
+			CHECK(p[-1] != ',');
+		} else if (*p == ',') {
+			CHECK(p[1] != ',' && p[-1] != '[' && p[-1] != '{');
+		}
+	}
+	CHECK(out[0] == '{' && !depth && !quoted);
+	if (!access("/usr/bin/python3", X_OK)) {
+		const char *const argv[] = { "/usr/bin/python3", "-c",
+			"import json,sys; json.loads(sys.argv[1])", out, NULL };
+		char text[4096];
+
+		CHECK_EQ(t_run(argv, text, sizeof(text)), 0);
+	}
+}
+
+static void check_info(void)
+{
+	CHECK_EQ(run(cmd, "info", NULL, NULL, NULL, NULL), 0);
+	CHECK(strstr(out, "RLIMIT_MEMLOCK") && strstr(out, "largest"));
+	CHECK_EQ(run(cmd, "info", "--json", NULL, NULL, NULL), 0);
+	check_json();
+	CHECK(strstr(out, "\"max_buffer_bytes\":"));
+}
+
+static void info_as_nobody(void *arg)
+{
+	(void)arg;
+	CHECK_EQ(run(cmd, "info", NULL, NULL, NULL, NULL), 0);
+	CHECK(strstr(out, "8 MiB"));
+	CHECK(strstr(out, "limits.conf"));
+	CHECK(strstr(out, "fails with ENOMEM"));
+	/* What it says will fail fails, in the same words */
+	CHECK_EQ(run(cmd, "probe", "--size", "64M", "--mem", "4k"), 1);
+	CHECK(strstr(out, "this will fail"));
+	CHECK(strstr(out, "docker --ulimit memlock=-1"));
+	CHECK_EQ(run(cmd, "probe", "--size", "1M", NULL, NULL), 0);
+}
+
+static void check_probe(void)
+{
+	CHECK_EQ(run(cmd, "probe", "--size=8M", "--mem=4k", "--rings=3", NULL), 0);
+	CHECK(strstr(out, "8 MiB in pages of 4 KiB"));
+	CHECK(strstr(out, "3 attached"));
+	CHECK(strstr(out, "picture"));
+	CHECK(strstr(out, "----------------"));
+	CHECK_EQ(run(cmd, "probe", "--size=8M", "--slot-size=1M", "--no-clone", "--json"), 0);
+	check_json();
+	CHECK(strstr(out, "\"slots\":8,"));
+	CHECK(strstr(out, "\"cloning\":false"));
+	CHECK_EQ(run(cmd, "probe", "--size=1G", "--alias=1M", "--mem=4k", "--memfd"), 0);
+	CHECK_EQ(run(cmd, "probe", "--size=4M", "--node=0", "--threads=1", "--mem=4k"), 0);
+	/* What cannot be */
+	CHECK_EQ(run(cmd, "probe", "--size=4M", "--node=900", NULL, NULL), 1);
+	CHECK_EQ(run(cmd, "probe", "--size=4M", "--mem=mthp:3M", "--json", NULL), 1);
+	CHECK(strstr(out, "\"failed\":"));
+	CHECK_EQ(run(cmd, "probe", NULL, NULL, NULL, NULL), 2);
+	CHECK_EQ(run(cmd, "probe", "--size=x", NULL, NULL, NULL), 2);
+	CHECK_EQ(run(cmd, "probe", "--size=1M", "--mem=gold", NULL, NULL), 2);
+	CHECK_EQ(run(cmd, "probe", "--size=1M", "--rings=0", NULL, NULL), 2);
+	CHECK_EQ(run(cmd, "probe", "--size=1M", "--what", NULL, NULL), 2);
+}
+
+static void check_show(void)
+{
+	struct io_uring ring;
+	struct iovec iov[3] = { { 0 } };
+	char pid[16];
+
+	iov[1].iov_len = MiB;
+	iov[1].iov_base = mmap(NULL, MiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			       -1, 0);
+	t_ring(&ring, 4, 0);
+	CHECK_EQ(io_uring_register_buffers(&ring, iov, 3), 0);
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	CHECK_EQ(run(cmd, "show", pid, NULL, NULL, NULL), 0);
+	if (strstr(out, "no buffer table")) {
+		fprintf(stderr, "this kernel shows no buffers in fdinfo\n");
+	} else {
+		CHECK(strstr(out, "table of 3"));
+		CHECK(strstr(out, "1 MiB"));
+		CHECK(strstr(out, "1 ring, 1 registered buffer\n"));
+		CHECK(strstr(out, "layout"));
+	}
+	CHECK_EQ(run(cmd, "show", "--json", pid, NULL, NULL), 0);
+	check_json();
+	io_uring_queue_exit(&ring);
+	CHECK_EQ(run(cmd, "show", "999999999", NULL, NULL, NULL), 1);
+	CHECK_EQ(run(cmd, "show", NULL, NULL, NULL, NULL), 2);
+}
+
+static void check_usage(void)
+{
+	CHECK_EQ(run(cmd, NULL, NULL, NULL, NULL, NULL), 2);
+	CHECK_EQ(run(cmd, "dance", NULL, NULL, NULL, NULL), 2);
+	CHECK_EQ(run(cmd, "--help", NULL, NULL, NULL, NULL), 0);
+	CHECK(strstr(out, "probe") && strstr(out, "show"));
+}
+
+/* With @arg: as a user who may lock too little. */
+static void check_examples(void *arg)
+{
+	char from[] = "/tmp/uring-ext-from-XXXXXX", to[] = "/tmp/uring-ext-to-XXXXXX";
+	static char want[40000], got[40000];
+	int fd = mkstemp(from), fd2 = mkstemp(to);
+
+	CHECK(fd >= 0 && fd2 >= 0);
+	t_fill(want, sizeof(want), 0);
+	CHECK_EQ(write(fd, want, sizeof(want)), sizeof(want));
+	CHECK_EQ(run(cat, from, NULL, NULL, NULL, NULL), 0);
+	if (arg) {
+		CHECK(!strncmp(out, "going on without registered buffers: ", 37));
+		CHECK(strstr(out, "RLIMIT_MEMLOCK is 512 KiB"));
+	}
+	CHECK(!memcmp(arg ? strchr(out, '\n') + 1 : out, want, sizeof(want)));
+	CHECK_EQ(run(cat, "/nonexistent", NULL, NULL, NULL, NULL), 1);
+
+	CHECK_EQ(ftruncate(fd, 3 * MiB + 17), 0);
+	CHECK_EQ(run(cp, from, to, "3", NULL, NULL), 0);
+	CHECK(strstr(out, "requests fixed"));
+	CHECK_EQ(lseek(fd2, 0, SEEK_END), 3 * MiB + 17);
+	CHECK_EQ(pread(fd2, got, sizeof(got), 0), sizeof(got));
+	CHECK(!memcmp(got, want, sizeof(want)));
+	CHECK_EQ(run(cp, from, "/nonexistent/x", NULL, NULL, NULL), 1);
+	unlink(from);
+	unlink(to);
+	close(fd);
+	close(fd2);
+}
+
+int main(void)
+{
+	snprintf(cmd, sizeof(cmd), "%s/../uring-regbuf", t_dir());
+	snprintf(cat, sizeof(cat), "%s/../examples/regbuf-cat", t_dir());
+	snprintf(cp, sizeof(cp), "%s/../examples/regbuf-cp", t_dir());
+	if (access(cmd, X_OK))
+		t_skip("%s is not there", cmd);
+	check_usage();
+	check_info();
+	check_probe();
+	check_show();
+	check_examples(NULL);
+	if (t_as_nobody(8 * MiB, info_as_nobody, NULL))
+		return 1;
+	/* Enough for rings (some kernels charge them, and let go late), not for a pool */
+	return t_as_nobody(512 * KiB, check_examples, cmd);
+}
