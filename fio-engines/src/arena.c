@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The memory of a job: an arena of liburing-ext, of the kind that arena_mem says,
+ * and what liburing-ext does not do because no program but a benchmark wants it:
+ * several kinds in one arena, and pages replaced to fragment it.
+ */
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "fio.h"
+
+#include "regbuf.h"
+
+#define SZ_64K	(64UL << 10)
+#define SZ_2M	(2UL << 20)
+#define SZ_1G	(1UL << 30)
+
+#ifndef MAP_HUGE_SHIFT
+#define MAP_HUGE_SHIFT	26
+#endif
+
+static size_t round_up(size_t n, size_t align)
+{
+	return (n + align - 1) / align * align;
+}
+
+/* ---- mixed: each 2 MiB is of a kind drawn by lot --------------------------- */
+
+#define MIX_UNIT	SZ_2M
+#define MIX_KINDS	4
+
+static const struct {
+	const char *name;
+	unsigned int mem;
+} mix_kinds[MIX_KINDS] = {
+	{ "4k", REGBUF_MEM_4K },
+	{ "thp", REGBUF_MEM_THP },
+	{ "huge2m", REGBUF_MEM_HUGE2M },
+	{ "memfd", REGBUF_MEM_MEMFD },
+};
+
+/* "4k/50:thp/50" into percentages by kind. */
+static int parse_mix(const char *mix, unsigned int *percent)
+{
+	char *copy = strdup(mix ? mix : ""), *rest = copy, *item, *number, *end;
+	unsigned int i, sum = 0;
+	int ret = EINVAL;
+
+	if (!copy)
+		return ENOMEM;
+	memset(percent, 0, MIX_KINDS * sizeof(*percent));
+	while ((item = strsep(&rest, ":"))) {
+		number = strchr(item, '/');
+		if (!number)
+			goto out;
+		*number++ = '\0';
+		for (i = 0; i < MIX_KINDS && strcmp(item, mix_kinds[i].name); i++)
+			;
+		if (i == MIX_KINDS)
+			goto out;
+		percent[i] += strtoul(number, &end, 10);
+		if (end == number || *end || percent[i] > 100)
+			goto out;
+	}
+	for (i = 0; i < MIX_KINDS; i++)
+		sum += percent[i];
+	if (sum == 100)
+		ret = 0;
+out:
+	free(copy);
+	if (ret)
+		log_err("regbuf: arena_mix=%s: want kinds (4k, thp, huge2m, memfd) with "
+			"percentages that make 100, as 4k/20:thp/80\n", mix);
+	return ret;
+}
+
+static unsigned int draw_kind(uint64_t *random, const unsigned int *percent)
+{
+	unsigned int at = regbuf_random_below(random, 100), i;
+
+	for (i = 0; i < MIX_KINDS - 1 && at >= percent[i]; i++)
+		at -= percent[i];
+	return mix_kinds[i].mem;
+}
+
+/* Turn base pages into another kind. */
+static int overlay(char *start, size_t len, unsigned int mem)
+{
+	int flags = MAP_FIXED | MAP_ANONYMOUS;
+
+	switch (mem) {
+	case REGBUF_MEM_THP:
+		return madvise(start, len, MADV_HUGEPAGE) ? errno : 0;
+	case REGBUF_MEM_HUGE2M:
+		flags |= MAP_PRIVATE | MAP_HUGETLB | 21 << MAP_HUGE_SHIFT;
+		break;
+	case REGBUF_MEM_MEMFD:
+		flags |= MAP_SHARED;
+		break;
+	default:
+		return 0;
+	}
+	if (mmap(start, len, PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED)
+		return errno;
+	return 0;
+}
+
+static int mix_range(struct regbuf_arena *a, const struct regbuf_options *o, char *start,
+		     size_t len, unsigned int mem)
+{
+	struct io_uring_ext_error err = { 0 };
+	size_t page = mem == REGBUF_MEM_HUGE2M ? SZ_2M : 0;
+	int ret;
+
+	ret = overlay(start, len, mem);
+	if (!ret && o->arena_prefault)
+		ret = -io_uring_ext_prefault(start, len, page, 0, NULL, NULL, &err);
+	if (!ret)
+		return 0;
+	if (!o->arena_strict && mem != REGBUF_MEM_4K) {
+		snprintf(a->note, sizeof(a->note), "not all of the mix: no %s: %.200s",
+			 regbuf_mem_name(mem), err.text[0] ? err.text : strerror(ret));
+		if (mmap(start, len, PROT_READ | PROT_WRITE,
+			 MAP_FIXED | MAP_ANONYMOUS | MAP_PRIVATE, -1, 0) == MAP_FAILED)
+			return errno;
+		return mix_range(a, o, start, len, REGBUF_MEM_4K);
+	}
+	log_err("regbuf: %s for a mixed arena: %s\n", regbuf_mem_name(mem),
+		err.text[0] ? err.text : strerror(ret));
+	return ret;
+}
+
+static int mix(struct regbuf_arena *a, const struct regbuf_options *o)
+{
+	unsigned int percent[MIX_KINDS], mem, next;
+	size_t start = 0, end;
+	int ret;
+
+	ret = parse_mix(o->arena_mix, percent);
+	if (ret)
+		return ret;
+	mem = draw_kind(&a->random, percent);
+	for (end = MIX_UNIT; ; end += MIX_UNIT) {
+		next = draw_kind(&a->random, percent);
+		if (end < a->size && next == mem)
+			continue;
+		ret = mix_range(a, o, a->base + start, end - start, mem);
+		if (ret || end >= a->size)
+			return ret;
+		start = end;
+		mem = next;
+	}
+}
+
+/* ---- fragments -------------------------------------------------------------- */
+
+/*
+ * Give one base page of each @every bytes back and take another: what was one huge
+ * page is then mapped in pieces, with a stranger among them.
+ */
+static int fragment(struct regbuf_arena *a, size_t every)
+{
+	size_t page = sysconf(_SC_PAGESIZE), at, odd, len;
+
+	if (every < 2 * page) {
+		log_err("regbuf: arena_frag must be two pages at least\n");
+		return EINVAL;
+	}
+	for (at = 0; at < a->size; at += every) {
+		len = a->size - at < every ? a->size - at : every;
+		odd = at + regbuf_random_below(&a->random, len / page) * page;
+		if (madvise(a->base + odd, page, MADV_DONTNEED)) {
+			log_err("regbuf: arena_frag: %s\n", strerror(errno));
+			return errno;
+		}
+		*(volatile char *)(a->base + odd) = 1;
+	}
+	return 0;
+}
+
+static bool can_fragment(const struct regbuf_options *o, const struct regbuf_arena *a)
+{
+	return (o->arena_mem == REGBUF_MEM_4K || o->arena_mem == REGBUF_MEM_THP ||
+		o->arena_mem == REGBUF_MEM_MTHP) && a->info.memfd < 0;
+}
+
+/* ---- the arena ---------------------------------------------------------------- */
+
+static int kind_of_folio(unsigned long long folio, enum io_uring_ext_mem *mem, size_t *thp)
+{
+	*thp = 0;
+	if (folio == SZ_1G) {
+		*mem = IO_URING_EXT_MEM_HUGE_1G;
+	} else if (folio == SZ_2M) {
+		*mem = IO_URING_EXT_MEM_HUGE_2M;
+	} else if (folio == (size_t)sysconf(_SC_PAGESIZE)) {
+		*mem = IO_URING_EXT_MEM_BASE;
+	} else {
+		log_err("regbuf: arena_folio=%llu: want the size of base pages, 2m or 1g\n",
+			folio);
+		return EINVAL;
+	}
+	return 0;
+}
+
+static int fill_params(const struct regbuf_options *o, size_t size,
+		       struct io_uring_ext_arena_params *p)
+{
+	const size_t page = sysconf(_SC_PAGESIZE);
+	unsigned long long folio = o->arena_folio;
+
+	p->size = size;
+	p->align = SZ_2M;
+	if (o->arena_prefault)
+		p->flags |= IO_URING_EXT_ARENA_PREFAULT;
+
+	switch (o->arena_mem) {
+	case REGBUF_MEM_4K:
+		p->mem = IO_URING_EXT_MEM_BASE;
+		return 0;
+	case REGBUF_MEM_THP:
+		p->mem = IO_URING_EXT_MEM_THP;
+		return 0;
+	case REGBUF_MEM_MTHP:
+		p->mem = IO_URING_EXT_MEM_THP;
+		p->thp_size = folio ? folio : SZ_64K;
+		return 0;
+	case REGBUF_MEM_HUGE2M:
+		p->mem = IO_URING_EXT_MEM_HUGE_2M;
+		return 0;
+	case REGBUF_MEM_HUGE1G:
+		p->mem = IO_URING_EXT_MEM_HUGE_1G;
+		return 0;
+	case REGBUF_MEM_MEMFD:
+		p->flags |= IO_URING_EXT_ARENA_MEMFD;
+		p->mem = IO_URING_EXT_MEM_BASE;
+		if (folio > page) {
+			p->mem = IO_URING_EXT_MEM_THP;
+			p->thp_size = folio;
+		}
+		return 0;
+	case REGBUF_MEM_MEMFD_HUGE:
+		p->flags |= IO_URING_EXT_ARENA_MEMFD;
+		return kind_of_folio(folio ? folio : SZ_2M, &p->mem, &p->thp_size);
+	case REGBUF_MEM_MIXED:
+		/* The other kinds are laid over it; prefault comes after that */
+		p->flags &= ~IO_URING_EXT_ARENA_PREFAULT;
+		p->size = round_up(size, MIX_UNIT);
+		p->mem = IO_URING_EXT_MEM_BASE;
+		return 0;
+	case REGBUF_MEM_ALIAS:
+		if (!folio)
+			folio = SZ_2M;
+		p->alias = o->arena_alias ? o->arena_alias : round_up(size / 1024, folio);
+		if (!p->alias)
+			p->alias = folio;
+		return kind_of_folio(folio, &p->mem, &p->thp_size);
+	}
+	return EINVAL;
+}
+
+/* Smaller pages than asked for: the next kind down, or false. */
+static bool step_down(struct io_uring_ext_arena_params *p)
+{
+	p->thp_size = 0;
+	switch (p->mem) {
+	case IO_URING_EXT_MEM_HUGE_1G:
+		p->mem = IO_URING_EXT_MEM_HUGE_2M;
+		return true;
+	case IO_URING_EXT_MEM_HUGE_2M:
+		p->mem = IO_URING_EXT_MEM_THP;
+		return true;
+	case IO_URING_EXT_MEM_THP:
+		p->mem = IO_URING_EXT_MEM_BASE;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int alloc(struct regbuf_arena *a, const struct regbuf_options *o,
+		 struct io_uring_ext_arena_params *p)
+{
+	struct io_uring_ext_error err;
+	int ret;
+
+	for (;;) {
+		ret = io_uring_ext_arena_alloc(&a->arena, p, &err);
+		if (!ret)
+			return 0;
+		if (!a->note[0])
+			snprintf(a->note, sizeof(a->note), "%s", err.text);
+		if (o->arena_strict || ret == -EINVAL || !step_down(p)) {
+			log_err("regbuf: no arena of %zu bytes, arena_mem=%s: %s\n", p->size,
+				regbuf_mem_name(o->arena_mem), a->note);
+			return -ret;
+		}
+	}
+}
+
+static int check_huge(struct regbuf_arena *a, const struct regbuf_options *o)
+{
+	if (a->info.mem != IO_URING_EXT_MEM_THP || !o->arena_prefault ||
+	    a->info.huge_bytes >= a->size)
+		return 0;
+	if (o->arena_strict) {
+		log_err("regbuf: only %zu of %zu bytes are in folios of %zu bytes\n",
+			a->info.huge_bytes, a->size, a->info.page_size);
+		return ENOMEM;
+	}
+	snprintf(a->note, sizeof(a->note), "%zu of %zu bytes are in folios of %zu bytes",
+		 a->info.huge_bytes, a->size, a->info.page_size);
+	return 0;
+}
+
+int regbuf_arena_alloc(struct regbuf_arena *a, const struct regbuf_options *o, size_t size)
+{
+	struct io_uring_ext_arena_params p = { 0 };
+	int ret;
+
+	a->random = o->arena_seed * 0x9e3779b97f4a7c15ULL | 1;
+	ret = fill_params(o, size, &p);
+	if (!ret)
+		ret = alloc(a, o, &p);
+	if (ret)
+		return ret;
+	io_uring_ext_arena_info(a->arena, &a->info);
+	a->base = a->info.base;
+	a->size = size;
+	a->memory = p.alias ? p.alias : size;
+	/* The lots are drawn for whole units */
+	if (o->arena_mem == REGBUF_MEM_MIXED) {
+		a->size = p.size;
+		ret = mix(a, o);
+		a->size = size;
+	}
+	if (!ret)
+		ret = check_huge(a, o);
+	if (!ret && o->arena_frag) {
+		if (can_fragment(o, a)) {
+			ret = fragment(a, o->arena_frag);
+		} else {
+			log_err("regbuf: arena_frag needs arena_mem=4k, thp or mthp\n");
+			ret = EINVAL;
+		}
+	}
+	if (!ret && a->note[0])
+		log_info("regbuf: arena_mem=%s: %s\n", regbuf_mem_name(o->arena_mem), a->note);
+	if (ret)
+		regbuf_arena_free(a);
+	return ret;
+}
+
+void regbuf_arena_free(struct regbuf_arena *a)
+{
+	io_uring_ext_arena_free(a->arena);
+	memset(a, 0, sizeof(*a));
+}

@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * reg_mode=io, from ->prep() to ->event().
+ *
+ * As in fio's own engine an io_u has its entry of the submission ring for life, and
+ * the ring's array says in which order entries are submitted.  liburing sets the ring
+ * up and registers; the path of an I/O touches the rings itself.
+ */
+#include <sched.h>
+
+#include "fio.h"
+#include "verify.h"
+
+#include "io.h"
+
+#define SQ_FLAGS_RECHECK	(IORING_SQ_NEED_WAKEUP | IORING_SQ_CQ_OVERFLOW)
+
+/* ---- places ------------------------------------------------------------------- */
+
+void regbuf_io_set_place(struct regbuf *rb, struct io_u *io_u, uint64_t place)
+{
+	struct regbuf_unit *u = &rb->units[io_u->index];
+
+	u->slot = place / rb->per_slot;
+	io_u->buf = rb->arena.base + u->slot * rb->slots.size +
+		    place % rb->per_slot * rb->stride + rb->o->arena_skew;
+}
+
+/* The next place of an io_u, if it is to have one. */
+static void move(struct regbuf *rb, struct io_u *io_u)
+{
+	struct regbuf_unit *u = &rb->units[io_u->index];
+	const unsigned int nr_units = rb->td->o.iodepth;
+	struct thread_data *td = rb->td;
+	uint64_t turn;
+
+	/* Prepared before, and then put back because the ring was full */
+	if (u->placed)
+		return;
+	u->placed = 1;
+	if (rb->o->arena_place == REGBUF_PLACE_RANDOM) {
+		turn = regbuf_random_below(&rb->arena.random, rb->nr_turns);
+	} else {
+		turn = rb->turn;
+		if (++rb->turn_units == nr_units) {
+			rb->turn_units = 0;
+			if (++rb->turn == rb->nr_turns)
+				rb->turn = 0;
+		}
+	}
+	regbuf_io_set_place(rb, io_u, turn * nr_units + io_u->index);
+	io_u->xfer_buf = io_u->buf;
+	/* fio has filled the old place; for verification it fills the new one later */
+	if (io_u->ddir == DDIR_WRITE && (td->flags & TD_F_REFILL_BUFFERS) &&
+	    td->o.verify == VERIFY_NONE)
+		io_u_fill_buffer(td, io_u, td->o.min_bs[DDIR_WRITE], io_u->buflen);
+}
+
+/* ---- one request ---------------------------------------------------------------- */
+
+static void prep_plain(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *sqe)
+{
+	static const uint8_t op[2][2] = {
+		{ IORING_OP_READV, IORING_OP_READ },
+		{ IORING_OP_WRITEV, IORING_OP_WRITE },
+	};
+	struct iovec *iovec = &rb->units[io_u->index].iovec;
+
+	sqe->opcode = op[io_u->ddir][rb->o->nonvectored];
+	if (rb->o->nonvectored) {
+		sqe->addr = (uintptr_t)io_u->xfer_buf;
+		sqe->len = io_u->xfer_buflen;
+	} else {
+		iovec->iov_base = io_u->xfer_buf;
+		iovec->iov_len = io_u->xfer_buflen;
+		sqe->addr = (uintptr_t)iovec;
+		sqe->len = 1;
+	}
+}
+
+/* The deliberate mistakes of fault=; those in the data are made in complete(). */
+static void spoil_request(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *sqe)
+{
+	struct regbuf_slots *s = &rb->slots;
+	unsigned int slot = rb->units[io_u->index].slot;
+
+	if (--rb->fault_left)
+		return;
+	rb->fault_left = rb->o->fault_every;
+	rb->faults++;
+	if (rb->o->fault == REGBUF_FAULT_SLOT)
+		sqe->buf_index = s->index[(slot + 1) % s->nr];
+	else
+		sqe->addr = (uintptr_t)rb->arena.base + slot * s->size +
+			    regbuf_slot_bytes(rb, slot) - io_u->xfer_buflen / 2;
+}
+
+static void prep_rw(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *sqe)
+{
+	if (rb->moves)
+		move(rb, io_u);
+	if (rb->o->fixedbufs) {
+		sqe->opcode = io_u->ddir == DDIR_READ ? IORING_OP_READ_FIXED :
+							IORING_OP_WRITE_FIXED;
+		sqe->addr = (uintptr_t)io_u->xfer_buf;
+		sqe->len = io_u->xfer_buflen;
+		sqe->buf_index = rb->slots.index[rb->units[io_u->index].slot];
+		if (rb->o->fault >= REGBUF_FAULT_SLOT)
+			spoil_request(rb, io_u, sqe);
+	} else {
+		prep_plain(rb, io_u, sqe);
+	}
+	sqe->rw_flags = 0;
+	sqe->ioprio = rb->td->ioprio;
+	sqe->off = io_u->offset;
+}
+
+static void prep_sync(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *sqe)
+{
+	const struct fio_file *f = io_u->file;
+
+	sqe->ioprio = 0;
+	sqe->addr = 0;
+	sqe->buf_index = 0;
+	if (io_u->ddir == DDIR_SYNC_FILE_RANGE) {
+		sqe->opcode = IORING_OP_SYNC_FILE_RANGE;
+		sqe->off = f->first_write;
+		sqe->len = f->last_write - f->first_write;
+		sqe->sync_range_flags = rb->td->o.sync_file_range;
+		return;
+	}
+	sqe->opcode = IORING_OP_FSYNC;
+	sqe->off = 0;
+	sqe->len = 0;
+	sqe->fsync_flags = io_u->ddir == DDIR_DATASYNC ? IORING_FSYNC_DATASYNC : 0;
+}
+
+int regbuf_io_prep(struct thread_data *td, struct io_u *io_u)
+{
+	struct regbuf *rb = td->io_ops_data;
+	struct io_uring_sqe *sqe = &rb->ring.sq.sqes[io_u->index];
+
+	if (rb->o->registerfiles) {
+		sqe->fd = io_u->file->engine_pos;
+		sqe->flags = IOSQE_FIXED_FILE;
+	} else {
+		sqe->fd = io_u->file->fd;
+		sqe->flags = 0;
+	}
+	if (io_u->ddir == DDIR_READ || io_u->ddir == DDIR_WRITE)
+		prep_rw(rb, io_u, sqe);
+	else if (ddir_sync(io_u->ddir))
+		prep_sync(rb, io_u, sqe);
+	if (rb->o->force_async && ++rb->prepared == rb->o->force_async) {
+		rb->prepared = 0;
+		sqe->flags |= IOSQE_ASYNC;
+	}
+	sqe->user_data = (uintptr_t)io_u;
+	return 0;
+}
+
+/* ---- churn ---------------------------------------------------------------------- */
+
+/* Requests that the kernel's thread has not taken yet must find the old slots. */
+static void wait_until_taken(struct regbuf *rb)
+{
+	struct io_uring_sq *sq = &rb->ring.sq;
+
+	if (!rb->o->sqpoll_thread)
+		return;
+	while (io_uring_smp_load_acquire(sq->khead) != *sq->ktail) {
+		if (io_uring_smp_load_acquire(sq->kflags) & IORING_SQ_NEED_WAKEUP)
+			io_uring_enter(rb->ring.ring_fd, 0, 0, IORING_ENTER_SQ_WAKEUP, NULL);
+		sched_yield();
+	}
+}
+
+static int churn(struct regbuf *rb)
+{
+	struct regbuf_slots *s = &rb->slots;
+	unsigned int nr = rb->o->churn_slots;
+	int ret;
+
+	if (nr > s->nr - rb->churn_next)
+		nr = s->nr - rb->churn_next;
+	wait_until_taken(rb);
+	ret = regbuf_slots_replace(rb, rb->churn_next, nr);
+	if (ret)
+		return ret;
+	rb->churn_next += nr;
+	if (rb->churn_next == s->nr)
+		rb->churn_next = 0;
+	rb->churns++;
+	rb->churn_due = false;
+	return 0;
+}
+
+/* After @nr I/Os were submitted; nothing is queued at this point. */
+static int churn_after(struct regbuf *rb, unsigned int nr)
+{
+	if (rb->churn_left > nr) {
+		rb->churn_left -= nr;
+		return 0;
+	}
+	rb->churn_left = rb->o->churn;
+	rb->churn_due = true;
+	return rb->o->churn_drain ? 0 : churn(rb);
+}
+
+/* ---- submission -------------------------------------------------------------------- */
+
+enum fio_q_status regbuf_io_queue(struct thread_data *td, struct io_u *io_u)
+{
+	struct regbuf *rb = td->io_ops_data;
+	struct io_uring_sq *sq = &rb->ring.sq;
+	unsigned int tail = *sq->ktail;
+
+	fio_ro_check(td, io_u);
+
+	if (rb->churn_due) {
+		/* Not before the last I/O has come back */
+		if (rb->in_flight || rb->queued)
+			return FIO_Q_BUSY;
+		io_u->error = churn(rb);
+		if (io_u->error)
+			return FIO_Q_COMPLETED;
+		/* The slot may have another index now */
+		regbuf_io_prep(td, io_u);
+	}
+	if (io_u->ddir == DDIR_TRIM) {
+		if (rb->queued)
+			return FIO_Q_BUSY;
+		do_io_u_trim(td, io_u);
+		io_u_mark_submit(td, 1);
+		io_u_mark_complete(td, 1);
+		return FIO_Q_COMPLETED;
+	}
+	if (tail - io_uring_smp_load_acquire(sq->khead) == sq->ring_entries)
+		return FIO_Q_BUSY;
+	sq->array[tail & sq->ring_mask] = io_u->index;
+	io_uring_smp_store_release(sq->ktail, tail + 1);
+	rb->queued++;
+	return FIO_Q_QUEUED;
+}
+
+/* The kernel took @nr requests from position @from on. */
+static void submitted(struct thread_data *td, unsigned int from, unsigned int nr)
+{
+	struct regbuf *rb = td->io_ops_data;
+	struct io_uring_sq *sq = &rb->ring.sq;
+	struct timespec now;
+	struct io_u *io_u;
+	unsigned int end = from + nr;
+
+	rb->queued -= nr;
+	rb->in_flight += nr;
+	if (!fio_fill_issue_time(td))
+		return;
+	fio_gettime(&now, NULL);
+	for (; from != end; from++) {
+		io_u = rb->io_us[sq->array[from & sq->ring_mask]];
+		io_u->issue_time = now;
+		io_u_queued(td, io_u);
+	}
+	if (td->o.read_iolog_file)
+		td->last_issue = now;
+}
+
+static int submit(struct thread_data *td)
+{
+	struct regbuf *rb = td->io_ops_data;
+	unsigned int from;
+	int ret;
+
+	while (rb->queued) {
+		from = *rb->ring.sq.khead;
+		ret = io_uring_enter(rb->ring.ring_fd, rb->queued, 0, IORING_ENTER_GETEVENTS,
+				     NULL);
+		if (ret < 0 && ret != -EAGAIN && ret != -EBUSY && ret != -EINTR) {
+			td_verror(td, -ret, "io_uring_enter submit");
+			return ret;
+		}
+		io_u_mark_submit(td, ret < 0 ? 0 : ret);
+		if (ret > 0)
+			submitted(td, from, ret);
+		else if (*rb->ring.cq.khead != io_uring_smp_load_acquire(rb->ring.cq.ktail))
+			/* No room until fio takes what is complete */
+			break;
+	}
+	return 0;
+}
+
+static int submit_sqpoll(struct thread_data *td)
+{
+	struct regbuf *rb = td->io_ops_data;
+	struct io_uring_sq *sq = &rb->ring.sq;
+	unsigned int nr = rb->queued;
+
+	submitted(td, *sq->ktail - nr, nr);
+	io_u_mark_submit(td, nr);
+	/* The thread must see the tail, or we its going to sleep */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (io_uring_smp_load_acquire(sq->kflags) & IORING_SQ_NEED_WAKEUP)
+		io_uring_enter(rb->ring.ring_fd, nr, 0, IORING_ENTER_SQ_WAKEUP, NULL);
+	return 0;
+}
+
+int regbuf_io_commit(struct thread_data *td)
+{
+	struct regbuf *rb = td->io_ops_data;
+	unsigned int nr = rb->queued;
+	int ret;
+
+	if (!nr)
+		return 0;
+	ret = rb->o->sqpoll_thread ? submit_sqpoll(td) : submit(td);
+	if (!ret && rb->o->churn && !rb->queued) {
+		ret = -churn_after(rb, nr);
+		if (ret)
+			td_verror(td, -ret, "registering slots again");
+	}
+	return ret;
+}
+
+/* ---- completion ---------------------------------------------------------------------- */
+
+static void flip_bit(struct regbuf *rb, struct io_u *io_u)
+{
+	uint64_t at;
+
+	if (io_u->ddir != DDIR_READ || --rb->fault_left)
+		return;
+	rb->fault_left = rb->o->fault_every;
+	rb->faults++;
+	at = regbuf_random_below(&rb->arena.random, io_u->xfer_buflen * 8);
+	((unsigned char *)io_u->xfer_buf)[at / 8] ^= 1 << at % 8;
+}
+
+static void complete(struct regbuf *rb, struct io_u *io_u, int res)
+{
+	bool again = false;
+
+	io_u->error = 0;
+	if ((unsigned long long)res != io_u->xfer_buflen) {
+		if (res < 0) {
+			io_u->error = -res;
+		} else if (!ddir_sync(io_u->ddir)) {
+			io_u->resid = io_u->xfer_buflen - res;
+			again = res;
+		}
+	}
+	/* fio prepares the rest of short I/O again, at the same place */
+	rb->units[io_u->index].placed = again;
+	if (rb->o->fault == REGBUF_FAULT_FLIP)
+		flip_bit(rb, io_u);
+}
+
+/* Up to @max I/Os into events[], from @events on; tags do not count. */
+static unsigned int reap(struct regbuf *rb, unsigned int events, unsigned int max)
+{
+	struct io_uring_cq *cq = &rb->ring.cq;
+	unsigned int head = *cq->khead, tail = io_uring_smp_load_acquire(cq->ktail);
+	const unsigned int before = events;
+	struct io_uring_cqe *cqe;
+	struct io_u *io_u;
+
+	for (; head != tail && events < max; head++) {
+		cqe = &cq->cqes[head & cq->ring_mask];
+		if (regbuf_is_tag(cqe->user_data)) {
+			regbuf_tag_seen(rb, cqe->user_data);
+			continue;
+		}
+		io_u = (struct io_u *)(uintptr_t)cqe->user_data;
+		complete(rb, io_u, cqe->res);
+		rb->events[events++] = io_u;
+	}
+	io_uring_smp_store_release(cq->khead, head);
+	rb->in_flight -= events - before;
+	return events;
+}
+
+/* With sqthread_poll it is the kernel's thread that makes things happen. */
+static int wait_sqpoll(struct regbuf *rb)
+{
+	unsigned int flags = io_uring_smp_load_acquire(rb->ring.sq.kflags);
+
+	if (!(flags & SQ_FLAGS_RECHECK))
+		return 0;
+	return io_uring_enter(rb->ring.ring_fd, 0, 0,
+			      IORING_ENTER_SQ_WAKEUP | IORING_ENTER_GETEVENTS, NULL);
+}
+
+int regbuf_io_getevents(struct thread_data *td, unsigned int min, unsigned int max,
+			const struct timespec fio_unused *t)
+{
+	struct regbuf *rb = td->io_ops_data;
+	unsigned int events = 0;
+	bool entered = false;
+	int ret;
+
+	for (;;) {
+		events = reap(rb, events, max);
+		/* With nothing to wait for, completions still come with an enter */
+		if (events >= min && (events || entered))
+			return events;
+		entered = true;
+		if (rb->o->sqpoll_thread)
+			ret = wait_sqpoll(rb);
+		else
+			ret = io_uring_enter(rb->ring.ring_fd, 0, min - events,
+					     IORING_ENTER_GETEVENTS, NULL);
+		if (ret < 0 && ret != -EAGAIN && ret != -EINTR && ret != -EBUSY) {
+			td_verror(td, -ret, "io_uring_enter");
+			return ret;
+		}
+	}
+}
+
+struct io_u *regbuf_io_event(struct thread_data *td, int event)
+{
+	struct regbuf *rb = td->io_ops_data;
+
+	return rb->events[event];
+}
+
+/* Take what tags have come, so that they do not pile up. */
+void regbuf_io_take_tags(struct regbuf *rb)
+{
+	if (rb->slots.tags_seen == rb->slots.tags_due)
+		return;
+	io_uring_enter(rb->ring.ring_fd, 0, 0, IORING_ENTER_GETEVENTS, NULL);
+	reap(rb, 0, rb->td->o.iodepth);
+}
+
+/* The kernel says once for each slot that was let go of that nobody uses it. */
+void regbuf_io_wait_tags(struct regbuf *rb)
+{
+	struct regbuf_slots *s = &rb->slots;
+	struct timespec start, now;
+
+	fio_gettime(&start, NULL);
+	while (s->tags_seen < s->tags_due) {
+		regbuf_io_take_tags(rb);
+		fio_gettime(&now, NULL);
+		if (mtime_since(&start, &now) > 2000) {
+			log_err("regbuf: %llu of %llu tags did not come\n",
+				(unsigned long long)(s->tags_due - s->tags_seen),
+				(unsigned long long)s->tags_due);
+			return;
+		}
+	}
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What fio calls for each I/O, and what setting up shares with it. */
+#ifndef REGBUF_IO_H
+#define REGBUF_IO_H
+
+#include "regbuf.h"
+
+int regbuf_io_prep(struct thread_data *td, struct io_u *io_u);
+enum fio_q_status regbuf_io_queue(struct thread_data *td, struct io_u *io_u);
+int regbuf_io_commit(struct thread_data *td);
+int regbuf_io_getevents(struct thread_data *td, unsigned int min, unsigned int max,
+			const struct timespec *t);
+struct io_u *regbuf_io_event(struct thread_data *td, int event);
+
+void regbuf_io_set_place(struct regbuf *rb, struct io_u *io_u, uint64_t place);
+/* With nothing in flight: those that are there. */
+void regbuf_io_take_tags(struct regbuf *rb);
+/* With nothing in flight: until all tags have come, or it takes too long. */
+void regbuf_io_wait_tags(struct regbuf *rb);
+
+/* register.c: reg_mode=register */
+int regbuf_register_check(struct thread_data *td);
+enum fio_q_status regbuf_register_queue(struct thread_data *td, struct io_u *io_u);
+
+#endif

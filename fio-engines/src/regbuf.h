@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * io_uring_regbuf: a fio engine for I/O in registered memory.
+ *
+ * Words
+ *
+ *  arena   The memory of one job, in one range of addresses: liburing-ext's arena.
+ *
+ *  slot    An entry of the ring's table of registered buffers.  Slot i is bytes
+ *          [i * slot_size, (i + 1) * slot_size) of the arena; the last may be
+ *          shorter.
+ *
+ *  place   Where in the arena an io_u has its data.  Places are as large as the
+ *          largest block, lie on a grid, and never cross from slot to slot.
+ *
+ *  churn   Registering slots again while the job runs.
+ *
+ * Why places need no bookkeeping
+ *
+ *  fio writes into an io_u's buffer before the engine hears of the next I/O, and a
+ *  verify thread reads it long after the engine has completed the last one.  So an
+ *  io_u must own its place until the engine gives it another, in ->prep().  With
+ *  n io_us, io_u k only ever uses places k, k + n, k + 2n ...: no two can meet.
+ *
+ * All of it belongs to the job's thread; nothing is shared between jobs.
+ */
+#ifndef REGBUF_H
+#define REGBUF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <liburing.h>
+#include <liburing-ext.h>
+
+#define ARRAY_LEN(a)	(sizeof(a) / sizeof((a)[0]))
+
+struct thread_data;
+struct io_u;
+
+enum regbuf_mode {
+	REGBUF_MODE_IO = 1,
+	REGBUF_MODE_REGISTER,
+};
+
+enum regbuf_mem {
+	REGBUF_MEM_4K = 1,
+	REGBUF_MEM_THP,
+	REGBUF_MEM_MTHP,
+	REGBUF_MEM_HUGE2M,
+	REGBUF_MEM_HUGE1G,
+	REGBUF_MEM_MEMFD,
+	REGBUF_MEM_MEMFD_HUGE,
+	REGBUF_MEM_MIXED,
+	REGBUF_MEM_ALIAS,
+};
+
+enum regbuf_op {
+	REGBUF_OP_BUFFERS = 1,
+	REGBUF_OP_BUFFERS2,
+	REGBUF_OP_UPDATE,
+	REGBUF_OP_CLONE,
+};
+
+enum regbuf_place {
+	REGBUF_PLACE_RANDOM = 1,
+	REGBUF_PLACE_SEQUENTIAL,
+	REGBUF_PLACE_FIXED,
+};
+
+enum regbuf_fault {
+	REGBUF_FAULT_NONE = 1,
+	REGBUF_FAULT_FLIP,
+	REGBUF_FAULT_SLOT,
+	REGBUF_FAULT_CROSS,
+};
+
+/* Filled by fio from the options; the first member is fio's, and not at offset 0. */
+struct regbuf_options {
+	struct thread_data *td;
+
+	unsigned int hipri;
+	unsigned int fixedbufs;
+	unsigned int registerfiles;
+	unsigned int sqpoll_thread;
+	unsigned int sqpoll_set;
+	unsigned int sqpoll_cpu;
+	int nonvectored;
+	unsigned int force_async;
+
+	unsigned int mode;
+	unsigned long long arena_size;
+	unsigned int arena_mem;
+	unsigned long long arena_folio;
+	unsigned long long arena_alias;
+	char *arena_mix;
+	unsigned long long arena_frag;
+	unsigned long long arena_seed;
+	unsigned int arena_strict;
+	unsigned int arena_prefault;
+	unsigned int arena_place;
+	unsigned long long arena_skew;
+
+	unsigned long long reg_size;
+	unsigned int reg_op;
+	unsigned int churn;
+	unsigned int churn_slots;
+	unsigned int churn_drain;
+	char *reg_log;
+	unsigned int reg_samples;
+	unsigned int fault;
+	unsigned int fault_every;
+};
+
+extern struct fio_option regbuf_option_table[];
+
+/* The word that the user writes for an option's value. */
+const char *regbuf_mem_name(unsigned int mem);
+const char *regbuf_op_name(unsigned int op);
+
+/* ---- arena.c -------------------------------------------------------------- */
+
+struct regbuf_arena {
+	struct io_uring_ext_arena *arena;
+	struct io_uring_ext_arena_info info;
+	char *base;
+	size_t size;			/* bytes */
+	size_t memory;			/* bytes of memory behind it, less with alias */
+	uint64_t random;		/* state of the generator, from arena_seed */
+	char note[IO_URING_EXT_ERROR_TEXT];	/* what it is not, and why */
+};
+
+/* An errno, and the reason is on stderr. */
+int regbuf_arena_alloc(struct regbuf_arena *a, const struct regbuf_options *o, size_t size);
+void regbuf_arena_free(struct regbuf_arena *a);
+
+static inline uint64_t regbuf_random(uint64_t *state)
+{
+	/* xorshift64, state never 0 */
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+/* Evenly from 0 ... below - 1, without a division. */
+static inline uint64_t regbuf_random_below(uint64_t *state, uint64_t below)
+{
+	return ((unsigned __int128)regbuf_random(state) * below) >> 64;
+}
+
+/* ---- figures.c: how long registration took ---------------------------------- */
+
+enum regbuf_figure {
+	REGBUF_REGISTER,		/* pinning, by whatever call */
+	REGBUF_UNREGISTER,
+	REGBUF_REPLACE,			/* an update of slots that are in use */
+	REGBUF_CLONE,
+	REGBUF_UNCLONE,
+	REGBUF_RELEASE,			/* from replacing a slot to the kernel's tag */
+	REGBUF_NR_FIGURES,
+};
+
+/* 32 buckets for each power of two: percentiles are right to 3 % */
+#define REGBUF_SUB_BITS		5
+#define REGBUF_BUCKETS		((64 - REGBUF_SUB_BITS + 1) << REGBUF_SUB_BITS)
+
+struct regbuf_times {
+	uint64_t count;			/* calls */
+	uint64_t slots;
+	uint64_t bytes;
+	uint64_t sum;			/* ns, as the next two */
+	uint64_t min;
+	uint64_t max;
+	uint32_t *bucket;		/* NULL until the first sample */
+};
+
+/* What this process has locked and pinned, in KiB. */
+struct regbuf_locked {
+	unsigned long pinned;		/* VmPin */
+	unsigned long locked;		/* VmLck */
+};
+
+void regbuf_get_locked(struct regbuf_locked *l);
+
+uint64_t regbuf_now(void);
+
+/* ---- slots.c ---------------------------------------------------------------- */
+
+struct regbuf_slots {
+	unsigned int nr;
+	size_t size;			/* bytes of all but the last */
+	struct iovec *iovecs;
+	uint64_t *tags;			/* NULL: registered without */
+	uint16_t *index;		/* table entry of each slot */
+	bool registered;		/* all of them */
+
+	/* update */
+	bool table;			/* the ring has an empty one */
+	bool *present;			/* slot by slot */
+
+	/* clone */
+	struct io_uring_ext_pool *pool;
+	struct io_uring_ext_ring *ring;
+	int *region;			/* id of each slot */
+
+	/* tags */
+	uint64_t *replaced_at;		/* when the slot's last tag was set off */
+	uint64_t tags_due;
+	uint64_t tags_seen;
+};
+
+/* ---- one job ---------------------------------------------------------------- */
+
+struct regbuf_unit {
+	uint32_t slot;
+	uint32_t placed;		/* has its place for the I/O at hand */
+	struct iovec iovec;		/* for vectored I/O */
+};
+
+struct regbuf {
+	struct thread_data *td;
+	struct regbuf_options *o;
+
+	/* the path of an I/O */
+	struct io_uring ring;
+	struct regbuf_unit *units;	/* by io_u->index */
+	struct io_u **io_us;		/* by io_u->index */
+	struct io_u **events;		/* reaped and not yet asked for */
+	unsigned int queued;
+	unsigned int in_flight;
+	unsigned int prepared;		/* since the last forced async */
+	bool moves;			/* places change */
+	bool has_ring;
+
+	/* places */
+	size_t stride;
+	unsigned int per_slot;		/* places in a slot */
+	uint64_t nr_places;
+	uint64_t nr_turns;		/* places of each io_u */
+	uint64_t turn;			/* the sequential one */
+	uint64_t turn_units;		/* io_us placed in it */
+
+	/* churn */
+	bool churn_due;
+	unsigned int churn_left;	/* I/Os until then */
+	unsigned int churn_next;	/* slot */
+	uint64_t churns;
+
+	uint64_t faults;
+	uint64_t fault_left;
+
+	int *fds;
+	struct regbuf_locked locked_before;
+	struct regbuf_arena arena;
+	struct regbuf_slots slots;
+	struct regbuf_times times[REGBUF_NR_FIGURES];
+	struct io_uring_ext_layout layout;	/* of slot 0 */
+	bool has_layout;
+};
+
+/* Count a call that took from @start until now. */
+void regbuf_count(struct regbuf *rb, enum regbuf_figure f, uint64_t start,
+		  uint64_t slots, uint64_t bytes);
+/* Append the job's line to reg_log, when nothing is registered any more; an errno. */
+int regbuf_report(struct regbuf *rb);
+void regbuf_figures_free(struct regbuf *rb);
+
+/* 0 or an errno, with the reason on stderr. */
+/* Cut the arena into slots. */
+int regbuf_slots_init(struct regbuf *rb, size_t slot_size);
+/* What comes before any slot: an empty table, or the ring that is cloned from. */
+int regbuf_slots_prepare(struct regbuf *rb);
+/* All of them. */
+int regbuf_slots_register(struct regbuf *rb);
+int regbuf_slots_unregister(struct regbuf *rb);
+/* One slot (reg_op=update), into its entry or out of it. */
+int regbuf_slot_register(struct regbuf *rb, unsigned int slot);
+int regbuf_slot_unregister(struct regbuf *rb, unsigned int slot);
+/* Register slots again; with reg_op=buffers and buffers2 it is always all. */
+int regbuf_slots_replace(struct regbuf *rb, unsigned int first, unsigned int nr);
+/* Unregister; with nothing in flight. */
+void regbuf_slots_release(struct regbuf *rb);
+void regbuf_slots_free(struct regbuf *rb);
+
+/* user_data of a tag; io_us are addresses of user space. */
+#define REGBUF_TAG	(1ULL << 63)
+
+static inline bool regbuf_is_tag(uint64_t user_data)
+{
+	return user_data & REGBUF_TAG;
+}
+
+void regbuf_tag_seen(struct regbuf *rb, uint64_t user_data);
+
+/* Bytes of a slot. */
+static inline size_t regbuf_slot_bytes(const struct regbuf *rb, unsigned int slot)
+{
+	return rb->slots.iovecs[slot].iov_len;
+}
+
+#endif
