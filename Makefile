@@ -55,7 +55,10 @@ $(BUILD)/guest.img: tree programs
 programs: setup
 	@$(MAKE) --no-print-directory -C tests/kernel O=$(abspath $(BUILD))/tests/kernel
 
+check-fio: setup ## all tests of the fio engine, on this machine's own kernel
+	@$(MAKE) --no-print-directory -C fio-engines check-all
+
 clean: ## remove build/ (the cache stays)
 	rm -rf $(BUILD)
 
-.PHONY: help setup tree series export run readme check lint kunit check-series programs clean
+.PHONY: help setup tree series export run readme check lint kunit check-series check-fio programs clean
