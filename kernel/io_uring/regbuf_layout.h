@@ -238,6 +238,13 @@ static inline void regbuf_fill_begin(struct regbuf_fill *f,
 static inline void regbuf_fill_run(struct regbuf_fill *f, unsigned long pfn,
 				   u64 nr_pages)
 {
+	/* Most often a run is one bvec of a uniform buffer. */
+	if (likely(nr_pages <= f->max && !f->start)) {
+		bvec_set_page(f->bvec++, pfn_to_page(pfn),
+			      nr_pages << PAGE_SHIFT, 0);
+		f->max = f->unit;
+		return;
+	}
 	while (nr_pages) {
 		u64 nr = min(nr_pages, f->max);
 
