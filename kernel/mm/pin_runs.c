@@ -388,7 +388,9 @@ long pin_user_runs_fast(unsigned long start, unsigned long nr_pages,
 			if (out.nr && !out.full)
 				continue;
 		} else {
+			/* Undone, and with it what made the chunk full */
 			run_builder_rollback(&builder, &checkpoint);
+			out.full = false;
 		}
 
 		if (out.full || run_builder_room(&builder) <
