@@ -4,11 +4,15 @@
 
 #include <linux/capability.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 /*
  * Switches one capability (CAP_IPC_LOCK, ...) of this thread off and on again; it stays
  * permitted. Ends the program when that is not possible.
  */
 void set_capability(int capability, bool on);
+
+/* Becomes the user @uid for good, without any capability. Ends the program otherwise. */
+void become_user(uid_t uid);
 
 #endif

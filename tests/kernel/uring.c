@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "uring.h"
+
+int uring_register(int fd, unsigned int opcode, const void *arg, unsigned int nr_args)
+{
+	long ret = syscall(SYS_io_uring_register, fd, opcode, arg, nr_args);
+
+	return ret < 0 ? -errno : (int)ret;
+}
+
+int uring_clone(const struct io_uring *dst, const struct io_uring *src, unsigned int src_off,
+		unsigned int dst_off, unsigned int nr, unsigned int flags)
+{
+	struct uring_clone clone = {
+		.src_fd = (__u32)src->ring_fd,
+		.flags = flags,
+		.src_off = src_off,
+		.dst_off = dst_off,
+		.nr = nr,
+	};
+
+	return uring_register(dst->ring_fd, URING_REGISTER_CLONE_BUFFERS, &clone, 1);
+}
+
+int uring_update(const struct io_uring *ring, unsigned int slot, const struct iovec *iov,
+		 unsigned int nr)
+{
+	struct iovec empty = { NULL, 0 };
+	struct io_uring_rsrc_update2 update = {
+		.offset = slot,
+		.data = (uintptr_t)(iov ? iov : &empty),
+		.nr = iov ? nr : 1,
+	};
+
+	return uring_register(ring->ring_fd, IORING_REGISTER_BUFFERS_UPDATE, &update,
+			      sizeof(update));
+}
+
+int uring_mem_region(const struct io_uring *ring, unsigned int pages)
+{
+	struct {
+		__u64 user_addr;
+		__u64 size;
+		__u32 flags;
+		__u32 id;
+		__u64 mmap_offset;
+		__u64 resv[4];
+	} desc = { .size = pages * 4096ULL };
+	struct {
+		__u64 desc;
+		__u64 flags;
+		__u64 resv[2];
+	} region = { .desc = (uintptr_t)&desc };
+
+	return uring_register(ring->ring_fd, URING_REGISTER_MEM_REGION, &region, 1);
+}
+
+int uring_one(struct io_uring *ring)
+{
+	struct io_uring_cqe *cqe;
+	int ret;
+
+	ret = io_uring_submit_and_wait(ring, 1);
+	if (ret != 1)
+		return ret < 0 ? ret : -EIO;
+	ret = io_uring_wait_cqe(ring, &cqe);
+	if (ret)
+		return ret;
+	ret = cqe->res;
+	io_uring_cqe_seen(ring, cqe);
+	return ret;
+}

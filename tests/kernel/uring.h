@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Calls of io_uring that the distribution's liburing may lack. What newer headers have as enums
+ * has names of its own here, since the preprocessor cannot see those.
+ */
+#ifndef TESTS_KERNEL_URING_H
+#define TESTS_KERNEL_URING_H
+
+#include <liburing.h>
+#include <linux/types.h>
+
+#define URING_REGISTER_CLONE_BUFFERS	30
+#define URING_REGISTER_MEM_REGION	34
+#define URING_CLONE_SRC_REGISTERED	(1U << 0)
+#define URING_CLONE_DST_REPLACE		(1U << 1)
+#define URING_OP_READV_FIXED		60
+#define URING_OP_WRITEV_FIXED		61
+#define URING_MAX_BUFFERS		(1U << 14)	/* of one table */
+
+struct uring_clone {
+	__u32 src_fd;
+	__u32 flags;
+	__u32 src_off;
+	__u32 dst_off;
+	__u32 nr;
+	__u32 pad[3];
+};
+
+/* io_uring_register(2) as it is: the result, or -errno. */
+int uring_register(int fd, unsigned int opcode, const void *arg, unsigned int nr_args);
+
+/* All buffers of @src to @dst when @nr is 0. */
+int uring_clone(const struct io_uring *dst, const struct io_uring *src, unsigned int src_off,
+		unsigned int dst_off, unsigned int nr, unsigned int flags);
+
+/* Put one buffer into a slot of the table; NULL empties the slot. 1 is success. */
+int uring_update(const struct io_uring *ring, unsigned int slot, const struct iovec *iov,
+		 unsigned int nr);
+
+/* A region of @pages pages of kernel memory, which goes away with the ring. */
+int uring_mem_region(const struct io_uring *ring, unsigned int pages);
+
+/* Submits one request and waits for its result. */
+int uring_one(struct io_uring *ring);
+
+#endif
