@@ -52,13 +52,16 @@ check-series: tree ## every commit of the series builds, without warnings
 $(BUILD)/guest.img: tree programs
 	@tests/vm/mkimage -o $@ $(PROGRAMS)
 
-programs: setup
+programs: tree
 	@$(MAKE) --no-print-directory -C tests/kernel O=$(abspath $(BUILD))/tests/kernel
 
 check-fio: setup ## all tests of the fio engine, on this machine's own kernel
 	@$(MAKE) --no-print-directory -C fio-engines check-all
 
+check-races: tree ## pinning against all that changes page tables, 30 s for each case
+	@tests/races
+
 clean: ## remove build/ (the cache stays)
 	rm -rf $(BUILD)
 
-.PHONY: help setup tree series export run readme check lint kunit check-series check-fio programs clean
+.PHONY: help setup tree series export run readme check lint kunit check-series check-fio check-races programs clean
