@@ -40,7 +40,7 @@
 #include "pin_runs.h"
 
 #ifdef CONFIG_PIN_RUNS_KUNIT_TEST
-unsigned long gup_nr_reads;
+unsigned long gup_nr_reads, gup_section_start, gup_longest_section;
 #endif
 
 /* Pages that ordinary GUP pins at a time: one page full of pointers */
@@ -168,6 +168,20 @@ void unpin_user_bvecs(const struct bio_vec *bvecs, unsigned long nr_bvecs,
 }
 EXPORT_SYMBOL_GPL(unpin_user_bvecs);
 
+/**
+ * pin_run_end_bvec() - the run that a bio_vec begins
+ * @bvec: the first bio_vec of a run, as unpin_user_bvecs() takes it
+ * @end: end of the array
+ *
+ * Context: Any. The pages must be pinned.
+ * Return: The bio_vec behind the run, or @end.
+ */
+const struct bio_vec *pin_run_end_bvec(const struct bio_vec *bvec,
+				       const struct bio_vec *end)
+{
+	return bvec_run_end(bvec, end, bvec_folio(bvec));
+}
+
 /* For the formats that are arrays, see pin_runs_push() */
 void pin_runs_push_array(struct pin_runs *runs, unsigned long pfn,
 			 unsigned long nr_pages)
@@ -224,8 +238,7 @@ static void run_builder_resume(struct run_builder *b,
 
 	run = pin_runs_pop(&b->runs);
 	folio = pfn_folio(run.pfn);
-	run_builder_start(b, run.pfn, run.nr_pages,
-			  folio_end_pfn(folio));
+	run_builder_add(b, run.pfn, run.nr_pages, folio_end_pfn(folio));
 }
 
 /*
@@ -266,13 +279,8 @@ static void run_builder_add_pages(struct run_builder *b, struct page **pages,
 		       page_to_pfn(pages[nr]) == pfn + nr)
 			nr++;
 
-		extra = nr;
-		if (run_builder_continues(b, pfn)) {
-			run_builder_grow(b, nr);
-		} else {
-			run_builder_start(b, pfn, nr, end);
-			extra--;
-		}
+		extra = run_builder_continues(b, pfn) ? nr : nr - 1;
+		run_builder_add(b, pfn, nr, end);
 		if (extra)
 			unpin_user_folio(folio, extra);
 		pages += nr;
@@ -284,13 +292,13 @@ static long pin_runs_slow(struct run_builder *b, unsigned long start,
 			  unsigned long nr_pages, struct page **pages,
 			  unsigned int gup_flags)
 {
-	unsigned long table_end = (start | ~PMD_MASK) + 1;
+	unsigned long room = run_builder_room(b) /
+			     pin_run_bytes(b->runs.format, 0, 1);
 	long ret;
 
-	nr_pages = min3(nr_pages, (table_end - start) >> PAGE_SHIFT,
-			SLOW_PAGES);
-	nr_pages = min(nr_pages, run_builder_room(b) /
-		       pin_run_bytes(b->runs.format, 0, 1));
+	/* Page tables end at such boundaries, where there are any. */
+	nr_pages = min3(nr_pages, room,
+			SLOW_PAGES - PFN_DOWN(start) % SLOW_PAGES);
 	ret = gup_slow(start, nr_pages, pages, gup_flags);
 	if (ret > 0)
 		run_builder_add_pages(b, pages, ret);
@@ -345,9 +353,9 @@ long pin_user_runs_fast(unsigned long start, unsigned long nr_pages,
 	const unsigned int allowed = FOLL_WRITE | FOLL_LONGTERM | FOLL_FORCE |
 				     FOLL_NOFAULT | FOLL_PCI_P2PDMA |
 				     FOLL_HONOR_NUMA_FAULT;
-	struct run_builder builder, checkpoint;
+	struct run_builder checkpoint;
 	struct gup_out out = {
-		.builder = &builder,
+		.runs = true,
 		.pinned.item = NR_FOLL_PIN_ACQUIRED,
 	};
 	struct page **pages = NULL;
@@ -369,7 +377,7 @@ long pin_user_runs_fast(unsigned long start, unsigned long nr_pages,
 	might_lock_read(&current->mm->mmap_lock);
 	gup_flags |= FOLL_PIN;
 
-	run_builder_resume(&builder, runs);
+	run_builder_resume(&out.builder, runs);
 	addr = start;
 	while (addr < end) {
 		if (fatal_signal_pending(current)) {
@@ -378,7 +386,7 @@ long pin_user_runs_fast(unsigned long start, unsigned long nr_pages,
 		}
 		cond_resched();
 
-		checkpoint = builder;
+		checkpoint = out.builder;
 		out.nr = 0;
 		out.budget = GUP_SECTION_ENTRIES;
 		out.plenty = 0;
@@ -389,12 +397,12 @@ long pin_user_runs_fast(unsigned long start, unsigned long nr_pages,
 				continue;
 		} else {
 			/* Undone, and with it what made the chunk full */
-			run_builder_rollback(&builder, &checkpoint);
+			run_builder_rollback(&out.builder, &checkpoint);
 			out.full = false;
 		}
 
-		if (out.full || run_builder_room(&builder) <
-		    pin_run_bytes(builder.runs.format, 0, 1)) {
+		if ((out.nr && out.full) || run_builder_room(&out.builder) <
+		    pin_run_bytes(out.builder.runs.format, 0, 1)) {
 			ret = -ENOSPC;
 			break;
 		}
@@ -405,15 +413,15 @@ long pin_user_runs_fast(unsigned long start, unsigned long nr_pages,
 				break;
 			}
 		}
-		ret = pin_runs_slow(&builder, addr, (end - addr) >> PAGE_SHIFT,
+		ret = pin_runs_slow(&out.builder, addr, (end - addr) >> PAGE_SHIFT,
 				    pages, gup_flags);
 		if (ret <= 0)
 			break;
 		addr += ret << PAGE_SHIFT;
 	}
 	free_page((unsigned long)pages);
-	run_builder_close(&builder);
-	*runs = builder.runs;
+	run_builder_close(&out.builder);
+	*runs = out.builder.runs;
 
 	return addr > start ? (addr - start) >> PAGE_SHIFT : ret;
 }
