@@ -55,10 +55,14 @@ $(BUILD)/guest.img: tree programs
 programs: setup
 	@$(MAKE) --no-print-directory -C tests/kernel O=$(abspath $(BUILD))/tests/kernel
 
+check-arches: tree ## other architectures: all that the series touches, and KUnit
+	@kernel/tools/setup arches
+	@tests/check --table tests/arches --results $(BUILD)/arches $(CHECKS)
+
 check-fio: setup ## all tests of the fio engine, on this machine's own kernel
 	@$(MAKE) --no-print-directory -C fio-engines check-all
 
 clean: ## remove build/ (the cache stays)
 	rm -rf $(BUILD)
 
-.PHONY: help setup tree series export run readme check lint kunit check-series check-fio programs clean
+.PHONY: help setup tree series export run readme check lint kunit check-series check-arches check-fio programs clean
