@@ -284,13 +284,13 @@ static long pin_runs_slow(struct run_builder *b, unsigned long start,
 			  unsigned long nr_pages, struct page **pages,
 			  unsigned int gup_flags)
 {
-	unsigned long table_end = (start | ~PMD_MASK) + 1;
+	unsigned long room = run_builder_room(b) /
+			     pin_run_bytes(b->runs.format, 0, 1);
 	long ret;
 
-	nr_pages = min3(nr_pages, (table_end - start) >> PAGE_SHIFT,
-			SLOW_PAGES);
-	nr_pages = min(nr_pages, run_builder_room(b) /
-		       pin_run_bytes(b->runs.format, 0, 1));
+	/* Page tables end at such boundaries, where there are any. */
+	nr_pages = min3(nr_pages, room,
+			SLOW_PAGES - PFN_DOWN(start) % SLOW_PAGES);
 	ret = gup_slow(start, nr_pages, pages, gup_flags);
 	if (ret > 0)
 		run_builder_add_pages(b, pages, ret);
