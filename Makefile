@@ -55,6 +55,10 @@ $(BUILD)/guest.img: tree programs
 programs: tree
 	@$(MAKE) --no-print-directory -C tests/kernel O=$(abspath $(BUILD))/tests/kernel
 
+check-arches: tree ## other architectures: all that the series touches, and KUnit
+	@kernel/tools/setup arches
+	@tests/check --table tests/arches --results $(BUILD)/arches $(CHECKS)
+
 check-fio: setup ## all tests of the fio engine, on this machine's own kernel
 	@$(MAKE) --no-print-directory -C fio-engines check-all
 
@@ -64,4 +68,4 @@ check-races: tree ## pinning against all that changes page tables, 30 s for each
 clean: ## remove build/ (the cache stays)
 	rm -rf $(BUILD)
 
-.PHONY: help setup tree series export run readme check lint kunit check-series check-fio check-races programs clean
+.PHONY: help setup tree series export run readme check lint kunit check-series check-fio check-races programs clean check-arches
