@@ -39,11 +39,13 @@
  * @full: pages of the chunks before it, linked by ->lru. The numbers of runs
  *	  and of sizes are in ->private.
  * @tally: of the runs in @full and, after regbuf_stage_pin(), of all
+ * @gup_flags: how the memory is pinned
  */
 struct regbuf_stage {
 	struct pin_runs		runs;
 	struct list_head	full;
 	struct regbuf_tally	tally;
+	unsigned int		gup_flags;
 };
 
 static int hpage_acct_ref(struct io_ring_ctx *ctx, struct folio *folio,
@@ -169,6 +171,8 @@ static int io_regbuf_account(struct io_ring_ctx *ctx,
 	ret = io_account_mem(ctx->user, ctx->mm_account, nr_pages);
 	if (ret)
 		io_regbuf_unaccount_bvecs(ctx, imu, imu->nr_bvecs);
+	else
+		imu->acct_pages = nr_pages;
 	return ret;
 }
 
@@ -307,7 +311,7 @@ static int regbuf_stage_pin(struct regbuf_stage *stage, unsigned long start,
 
 	ret = regbuf_stage_new_chunk(stage, nr_pages * sizeof(u64));
 	while (!ret && left) {
-		ret = pin_user_runs_fast(start, left, FOLL_WRITE | FOLL_LONGTERM,
+		ret = pin_user_runs_fast(start, left, stage->gup_flags,
 					 &stage->runs);
 		if (ret == -ENOSPC) {
 			ret = regbuf_stage_next_chunk(stage, left);
@@ -371,11 +375,20 @@ static void io_regbuf_release(struct io_ring_ctx *ctx,
  * range that io_validate_user_buf_range() accepts, and account them to the
  * ring. Returns the buffer, with the reference of the caller on it, or an
  * error; then nothing is pinned or accounted.
+ *
+ * @dir is what the buffer can be used for. A mere source is pinned for reading:
+ * the pin unshares what a later write to the mapping would replace, so the
+ * buffer and the mapping stay the same memory.
  */
 struct io_mapped_ubuf *io_regbuf_register(struct io_ring_ctx *ctx,
-					  unsigned long uaddr, size_t len)
+					  unsigned long uaddr, size_t len,
+					  u8 dir)
 {
-	struct regbuf_stage stage = { .full = LIST_HEAD_INIT(stage.full) };
+	struct regbuf_stage stage = {
+		.full = LIST_HEAD_INIT(stage.full),
+		.gup_flags = FOLL_LONGTERM |
+			     (dir & IO_BUF_DEST ? FOLL_WRITE : 0),
+	};
 	struct io_mapped_ubuf *imu;
 	struct regbuf_layout layout;
 	struct regbuf_fill fill;
@@ -400,9 +413,9 @@ struct io_mapped_ubuf *io_regbuf_register(struct io_ring_ctx *ctx,
 	/* store original address for later verification */
 	imu->ubuf = uaddr;
 	imu->len = len;
-	imu->dir = IO_BUF_DEST | IO_BUF_SOURCE;
+	imu->dir = dir;
 	imu->release = NULL;
-	imu->priv = NULL;
+	imu->acct_pages = 0;
 	refcount_set(&imu->refs, 1);
 	regbuf_fill_begin(&fill, imu, &layout);
 	regbuf_stage_end(&stage, &fill);

@@ -77,6 +77,8 @@ enum {
  * @shift: of the bytes in a bvec (uniform), or the pages in a bucket (mixed)
  * @release: called with @priv at the end of a buffer of the kernel
  * @priv: for @release
+ * @acct_pages: pages that were charged when user memory was registered, beyond
+ *		what was charged already
  * @bvec: the memory
  */
 struct io_mapped_ubuf {
@@ -89,7 +91,10 @@ struct io_mapped_ubuf {
 	u8		layout;
 	u8		shift;
 	void		(*release)(void *priv);
-	void		*priv;
+	union {
+		void		*priv;
+		unsigned long	acct_pages;
+	};
 	struct bio_vec	bvec[] __counted_by(nr_bvecs);
 };
 

@@ -168,6 +168,20 @@ void unpin_user_bvecs(const struct bio_vec *bvecs, unsigned long nr_bvecs,
 }
 EXPORT_SYMBOL_GPL(unpin_user_bvecs);
 
+/**
+ * pin_run_end_bvec() - the run that a bio_vec begins
+ * @bvec: the first bio_vec of a run, as unpin_user_bvecs() takes it
+ * @end: end of the array
+ *
+ * Context: Any. The pages must be pinned.
+ * Return: The bio_vec behind the run, or @end.
+ */
+const struct bio_vec *pin_run_end_bvec(const struct bio_vec *bvec,
+				       const struct bio_vec *end)
+{
+	return bvec_run_end(bvec, end, bvec_folio(bvec));
+}
+
 /* For the formats that are arrays, see pin_runs_push() */
 void pin_runs_push_array(struct pin_runs *runs, unsigned long pfn,
 			 unsigned long nr_pages)
