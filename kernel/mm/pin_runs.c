@@ -40,7 +40,7 @@
 #include "pin_runs.h"
 
 #ifdef CONFIG_PIN_RUNS_KUNIT_TEST
-unsigned long gup_nr_reads;
+unsigned long gup_nr_reads, gup_section_start, gup_longest_section;
 #endif
 
 /* Pages that ordinary GUP pins at a time: one page full of pointers */

@@ -138,15 +138,40 @@ struct gup_out {
 };
 
 #ifdef CONFIG_PIN_RUNS_KUNIT_TEST
-/* Page table entries that GUP-fast has read, but for reading them again */
-extern unsigned long gup_nr_reads;
+/*
+ * Page table entries that GUP-fast has read, but for reading them again, and
+ * the most that it has read with interrupts off. A build for tests counts them,
+ * for all tasks together.
+ */
+extern unsigned long gup_nr_reads, gup_section_start, gup_longest_section;
 
 static inline void gup_count_read(void)
 {
 	gup_nr_reads++;
 }
+
+static inline void gup_count_section(void)
+{
+	gup_longest_section = max(gup_longest_section,
+				  gup_nr_reads - gup_section_start);
+	gup_section_start = gup_nr_reads;
+}
+
+/* The longest section since the last call; 0 where they are not counted */
+static inline unsigned long gup_take_longest_section(void)
+{
+	unsigned long longest = gup_longest_section;
+
+	gup_longest_section = 0;
+	return longest;
+}
 #else
 static inline void gup_count_read(void) { }
+static inline void gup_count_section(void) { }
+static inline unsigned long gup_take_longest_section(void)
+{
+	return 0;
+}
 #endif
 
 bool gup_fast_section(unsigned long start, unsigned long end,
