@@ -85,38 +85,73 @@ static inline const struct bio_vec *bvec_run_end(const struct bio_vec *bvec,
 	return bvec;
 }
 
-/*
- * The next run of a chunk, all of it, while it is pinned. Returns its first
- * page, or NULL at the end.
- */
-static struct page *next_pinned_run(const struct pin_runs *runs,
-				    struct pin_runs_iter *it)
+static __always_inline void unpin_run(struct page *page, unsigned long pfn,
+				      enum unpin_dirty dirty,
+				      struct gup_pin_stat *released)
 {
-	const struct bio_vec *bvec = runs->bvecs + it->i;
+	struct folio *folio;
+
+	if (unlikely(is_zero_pfn(pfn)))
+		return;
+	/* Most often it is a first page, which needs no arithmetic. */
+	folio = likely(!PageTail(page)) ? (struct folio *)page :
+					  page_folio(page);
+	if (unlikely(dirty != UNPIN_CLEAN))
+		pin_run_make_dirty(folio, dirty);
+	gup_pin_stat_add(released, folio, 1);
+	gup_put_pins(folio, 1);
+}
+
+static void unpin_bvecs(const struct bio_vec *bvec, const struct bio_vec *end,
+			enum unpin_dirty dirty)
+{
+	struct gup_pin_stat released = { .item = NR_FOLL_PIN_RELEASED };
+
+	while (bvec < end) {
+		struct page *page = bvec->bv_page;
+
+		bvec = bvec_run_end(bvec, end, page_folio(page));
+		unpin_run(page, page_to_pfn(page), dirty, &released);
+	}
+	gup_pin_stat_flush(&released);
+}
+
+static __always_inline void __unpin_runs_from(const struct pin_runs *runs,
+					      struct pin_runs_iter it,
+					      enum unpin_dirty dirty)
+{
+	struct gup_pin_stat released = { .item = NR_FOLL_PIN_RELEASED };
+	/* For the compiler, which knows the format in each loop. */
+	struct pin_runs r = *runs;
 	struct pin_run run;
 
-	if (!pin_runs_next(runs, it, &run))
-		return NULL;
-	if (runs->format == PIN_RUNS_BVEC)
-		it->i = bvec_run_end(bvec, runs->bvecs + runs->nr,
-				     page_folio(bvec->bv_page)) - runs->bvecs;
-	return pfn_to_page(run.pfn);
+	switch (runs->format) {
+	case PIN_RUNS_PFN:
+		r.format = PIN_RUNS_PFN;
+		while (pin_runs_next(&r, &it, &run))
+			unpin_run(pfn_to_page(run.pfn), run.pfn, dirty,
+				  &released);
+		break;
+	case PIN_RUNS_BVEC:
+		unpin_bvecs(r.bvecs + it.i, r.bvecs + r.nr, dirty);
+		break;
+	case PIN_RUNS_PHYS:
+		r.format = PIN_RUNS_PHYS;
+		while (pin_runs_next(&r, &it, &run))
+			unpin_run(pfn_to_page(run.pfn), run.pfn, dirty,
+				  &released);
+		break;
+	}
+	gup_pin_stat_flush(&released);
 }
 
 static void unpin_runs_from(const struct pin_runs *runs,
 			    struct pin_runs_iter it, enum unpin_dirty dirty)
 {
-	struct gup_pin_stat released = { .item = NR_FOLL_PIN_RELEASED };
-	struct page *page;
-
-	while ((page = next_pinned_run(runs, &it))) {
-		struct folio *folio = page_folio(page);
-
-		if (dirty != UNPIN_CLEAN)
-			pin_run_make_dirty(folio, dirty);
-		gup_put_run(folio, &released);
-	}
-	gup_pin_stat_flush(&released);
+	if (dirty == UNPIN_CLEAN)
+		__unpin_runs_from(runs, it, UNPIN_CLEAN);
+	else
+		__unpin_runs_from(runs, it, dirty);
 }
 
 /**
@@ -153,18 +188,7 @@ EXPORT_SYMBOL_GPL(unpin_user_runs);
 void unpin_user_bvecs(const struct bio_vec *bvecs, unsigned long nr_bvecs,
 		      enum unpin_dirty dirty)
 {
-	struct gup_pin_stat released = { .item = NR_FOLL_PIN_RELEASED };
-	const struct bio_vec *end = bvecs + nr_bvecs;
-
-	while (bvecs < end) {
-		struct folio *folio = bvec_folio(bvecs);
-
-		bvecs = bvec_run_end(bvecs, end, folio);
-		if (dirty != UNPIN_CLEAN)
-			pin_run_make_dirty(folio, dirty);
-		gup_put_run(folio, &released);
-	}
-	gup_pin_stat_flush(&released);
+	unpin_bvecs(bvecs, bvecs + nr_bvecs, dirty);
 }
 EXPORT_SYMBOL_GPL(unpin_user_bvecs);
 
@@ -241,6 +265,18 @@ static void run_builder_resume(struct run_builder *b,
 	run_builder_add(b, run.pfn, run.nr_pages, folio_end_pfn(folio));
 }
 
+/* Go on to the next run of a chunk, while this one is pinned. */
+static void skip_run(const struct pin_runs *runs, struct pin_runs_iter *it)
+{
+	const struct bio_vec *bvec = runs->bvecs + it->i;
+	struct pin_run run;
+
+	pin_runs_next(runs, it, &run);
+	if (runs->format == PIN_RUNS_BVEC)
+		it->i = bvec_run_end(bvec, runs->bvecs + runs->nr,
+				     bvec_folio(bvec)) - runs->bvecs;
+}
+
 /*
  * A section raced with fork(): go back to the checkpoint that was taken before
  * it. The run that was open then may have grown in the section, but still has
@@ -256,7 +292,7 @@ void run_builder_rollback(struct run_builder *b,
 
 	run_builder_close(b);
 	if (checkpoint->open.nr_pages)
-		next_pinned_run(&b->runs, &it);
+		skip_run(&b->runs, &it);
 	unpin_runs_from(&b->runs, it, UNPIN_CLEAN);
 	*b = *checkpoint;
 }

@@ -191,14 +191,12 @@ void pin_run_make_dirty(struct folio *folio, enum unpin_dirty dirty);
 /* The caller counts them in NR_FOLL_PIN_RELEASED. */
 static inline void gup_put_pins(struct folio *folio, int pins)
 {
-	int refs = pins;
-
-	if (folio_has_pincount(folio))
+	if (folio_has_pincount(folio)) {
 		atomic_sub(pins, &folio->_pincount);
-	else
-		refs *= GUP_PIN_COUNTING_BIAS;
-
-	folio_put_refs(folio, refs);
+		folio_put_refs(folio, pins);
+	} else {
+		folio_put_refs(folio, pins * GUP_PIN_COUNTING_BIAS);
+	}
 }
 
 /*
