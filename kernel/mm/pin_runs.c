@@ -41,10 +41,14 @@
 
 #ifdef CONFIG_PIN_RUNS_KUNIT_TEST
 unsigned long gup_nr_reads, gup_section_start, gup_longest_section;
+bool (*gup_kunit_refuse)(struct folio *folio, enum gup_check check);
 #endif
 
 /* Pages that ordinary GUP pins at a time: one page full of pointers */
 #define SLOW_PAGES	(PAGE_SIZE / sizeof(struct page *))
+
+/* Entries of an array that are released before others get their turn */
+#define UNPIN_BATCH	1024
 
 void pin_run_make_dirty(struct folio *folio, enum unpin_dirty dirty)
 {
@@ -102,18 +106,22 @@ static __always_inline void unpin_run(struct page *page, unsigned long pfn,
 	gup_put_pins(folio, 1);
 }
 
-static void unpin_bvecs(const struct bio_vec *bvec, const struct bio_vec *end,
-			enum unpin_dirty dirty)
+/* Runs that start before @stop are released. Returns where the next one does. */
+static const struct bio_vec *unpin_bvecs(const struct bio_vec *bvec,
+					 const struct bio_vec *stop,
+					 const struct bio_vec *end,
+					 enum unpin_dirty dirty)
 {
 	struct gup_pin_stat released = { .item = NR_FOLL_PIN_RELEASED };
 
-	while (bvec < end) {
+	while (bvec < stop) {
 		struct page *page = bvec->bv_page;
 
 		bvec = bvec_run_end(bvec, end, page_folio(page));
 		unpin_run(page, page_to_pfn(page), dirty, &released);
 	}
 	gup_pin_stat_flush(&released);
+	return bvec;
 }
 
 static __always_inline void __unpin_runs_from(const struct pin_runs *runs,
@@ -133,7 +141,8 @@ static __always_inline void __unpin_runs_from(const struct pin_runs *runs,
 				  &released);
 		break;
 	case PIN_RUNS_BVEC:
-		unpin_bvecs(r.bvecs + it.i, r.bvecs + r.nr, dirty);
+		unpin_bvecs(r.bvecs + it.i, r.bvecs + r.nr, r.bvecs + r.nr,
+			    dirty);
 		break;
 	case PIN_RUNS_PHYS:
 		r.format = PIN_RUNS_PHYS;
@@ -182,13 +191,20 @@ EXPORT_SYMBOL_GPL(unpin_user_runs);
  * Whoever fills the array from several chunks has to give back the second pin
  * where two of them meet inside a folio.
  *
- * Context: Any that is allowed to free memory; may sleep if @dirty is
- *	    UNPIN_DIRTY_LOCK.
+ * Context: Process context, may sleep: there is no limit to the number of runs.
  */
 void unpin_user_bvecs(const struct bio_vec *bvecs, unsigned long nr_bvecs,
 		      enum unpin_dirty dirty)
 {
-	unpin_bvecs(bvecs, bvecs + nr_bvecs, dirty);
+	const struct bio_vec *end = bvecs + nr_bvecs;
+
+	while (bvecs < end) {
+		const struct bio_vec *stop;
+
+		stop = bvecs + min_t(size_t, end - bvecs, UNPIN_BATCH);
+		bvecs = unpin_bvecs(bvecs, stop, end, dirty);
+		cond_resched();
+	}
 }
 EXPORT_SYMBOL_GPL(unpin_user_bvecs);
 
