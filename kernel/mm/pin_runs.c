@@ -298,8 +298,8 @@ static void skip_run(const struct pin_runs *runs, struct pin_runs_iter *it)
  * it. The run that was open then may have grown in the section, but still has
  * the pin that it had before.
  */
-void run_builder_rollback(struct run_builder *b,
-			  const struct run_builder *checkpoint)
+static void run_builder_rollback(struct run_builder *b,
+				 const struct run_builder *checkpoint)
 {
 	struct pin_runs_iter it = {
 		.i = checkpoint->runs.nr,
