@@ -48,6 +48,9 @@ kunit: tree ## the KUnit suites, at boot of the patched kernel
 check-series: tree ## every commit of the series builds, without warnings
 	@kernel/tools/tree check
 
+check-liburing: tree ## liburing's own tests, the newest that Debian has, on both kernels (long)
+	@tests/liburing $(LIBURING_ARGS)
+
 # mkimage itself sees whether anything has changed.
 $(BUILD)/guest.img: tree programs
 	@tests/vm/mkimage -o $@ $(PROGRAMS)
@@ -61,4 +64,4 @@ check-fio: setup ## all tests of the fio engine, on this machine's own kernel
 clean: ## remove build/ (the cache stays)
 	rm -rf $(BUILD)
 
-.PHONY: help setup tree series export run readme check lint kunit check-series check-fio programs clean
+.PHONY: help setup tree series export run readme check lint kunit check-series check-liburing check-fio programs clean
