@@ -48,20 +48,24 @@ kunit: tree ## the KUnit suites, at boot of the patched kernel
 check-series: tree ## every commit of the series builds, without warnings
 	@kernel/tools/tree check
 
-check-liburing: tree ## liburing's own tests, the newest that Debian has, on both kernels (long)
-	@tests/liburing $(LIBURING_ARGS)
-
 # mkimage itself sees whether anything has changed.
 $(BUILD)/guest.img: tree programs
 	@tests/vm/mkimage -o $@ $(PROGRAMS)
 
-programs: setup
+programs: tree
 	@$(MAKE) --no-print-directory -C tests/kernel O=$(abspath $(BUILD))/tests/kernel
+
+check-arches: tree ## other architectures: all that the series touches, and KUnit
+	@kernel/tools/setup arches
+	@tests/check --table tests/arches --results $(BUILD)/arches $(CHECKS)
 
 check-fio: setup ## all tests of the fio engine, on this machine's own kernel
 	@$(MAKE) --no-print-directory -C fio-engines check-all
 
+check-races: tree ## pinning against all that changes page tables, 30 s for each case
+	@tests/races
+
 clean: ## remove build/ (the cache stays)
 	rm -rf $(BUILD)
 
-.PHONY: help setup tree series export run readme check lint kunit check-series check-liburing check-fio programs clean
+.PHONY: help setup tree series export run readme check lint kunit check-series check-fio check-races programs clean check-arches

@@ -31,6 +31,7 @@
 #include "alloc_cache.h"
 #include "io_uring.h"
 #include "regbuf.h"
+#include "regbuf_acct.h"
 #include "rsrc.h"
 
 /**
@@ -39,138 +40,18 @@
  * @full: pages of the chunks before it, linked by ->lru. The numbers of runs
  *	  and of sizes are in ->private.
  * @tally: of the runs in @full and, after regbuf_stage_pin(), of all
+ * @charge: for the same runs
+ * @complete: @runs is among them
+ * @gup_flags: how the memory is pinned
  */
 struct regbuf_stage {
 	struct pin_runs		runs;
 	struct list_head	full;
 	struct regbuf_tally	tally;
+	struct regbuf_charge	charge;
+	bool			complete;
+	unsigned int		gup_flags;
 };
-
-static int hpage_acct_ref(struct io_ring_ctx *ctx, struct folio *folio,
-			  bool *acct_new)
-{
-	unsigned long key = (unsigned long)folio;
-	unsigned long count;
-	void *entry;
-	int ret;
-
-	lockdep_assert_held(&ctx->uring_lock);
-
-	entry = xa_load(&ctx->hpage_acct, key);
-	if (entry) {
-		*acct_new = false;
-		count = xa_to_value(entry) + 1;
-	} else {
-		ret = xa_reserve(&ctx->hpage_acct, key, GFP_KERNEL_ACCOUNT);
-		if (ret)
-			return ret;
-		*acct_new = true;
-		count = 1;
-	}
-	xa_store(&ctx->hpage_acct, key, xa_mk_value(count), GFP_KERNEL_ACCOUNT);
-	return 0;
-}
-
-static bool hpage_acct_unref(struct io_ring_ctx *ctx, struct folio *folio)
-{
-	unsigned long key = (unsigned long)folio;
-	unsigned long count;
-	void *entry;
-
-	lockdep_assert_held(&ctx->uring_lock);
-
-	entry = xa_load(&ctx->hpage_acct, key);
-	if (WARN_ON_ONCE(!entry))
-		return false;
-	count = xa_to_value(entry);
-	if (count == 1) {
-		xa_erase(&ctx->hpage_acct, key);
-		return true;
-	}
-	xa_store(&ctx->hpage_acct, key, xa_mk_value(count - 1), GFP_KERNEL_ACCOUNT);
-	return false;
-}
-
-/*
- * Undo what io_regbuf_account_bvecs() did for the first @nr_bvecs. Returns the
- * number of pages that the ring does not use any more.
- */
-static unsigned long io_regbuf_unaccount_bvecs(struct io_ring_ctx *ctx,
-					       struct io_mapped_ubuf *imu,
-					       unsigned int nr_bvecs)
-{
-	struct folio *folio, *seen = NULL;
-	unsigned long nr_pages = 0;
-	unsigned int i;
-
-	for (i = 0; i < nr_bvecs; i++) {
-		folio = bvec_folio(&imu->bvec[i]);
-		if (!folio_test_large(folio)) {
-			nr_pages++;
-			continue;
-		}
-		if (folio == seen)
-			continue;
-		seen = folio;
-		if (hpage_acct_unref(ctx, folio))
-			nr_pages += folio_nr_pages(folio);
-		cond_resched();
-	}
-	return nr_pages;
-}
-
-/*
- * Let the ring have a reference on each large folio of the buffer. @nr_pages
- * returns how many pages it did not use before: a large folio counts with all
- * of its pages, once in a ring.
- */
-static int io_regbuf_account_bvecs(struct io_ring_ctx *ctx,
-				   struct io_mapped_ubuf *imu,
-				   unsigned long *nr_pages)
-{
-	struct folio *folio, *seen = NULL;
-	unsigned int i;
-	bool acct_new;
-	int ret;
-
-	*nr_pages = 0;
-	for (i = 0; i < imu->nr_bvecs; i++) {
-		folio = bvec_folio(&imu->bvec[i]);
-		if (!folio_test_large(folio)) {
-			(*nr_pages)++;
-			continue;
-		}
-		if (folio == seen)
-			continue;
-		seen = folio;
-		ret = hpage_acct_ref(ctx, folio, &acct_new);
-		if (ret) {
-			io_regbuf_unaccount_bvecs(ctx, imu, i);
-			return ret;
-		}
-		if (acct_new)
-			*nr_pages += folio_nr_pages(folio);
-		cond_resched();
-	}
-	return 0;
-}
-
-static int io_regbuf_account(struct io_ring_ctx *ctx,
-			     struct io_mapped_ubuf *imu)
-{
-	unsigned long nr_pages;
-	int ret;
-
-	if (!ctx->user)
-		return 0;
-	ret = io_regbuf_account_bvecs(ctx, imu, &nr_pages);
-	if (ret)
-		return ret;
-	ret = io_account_mem(ctx->user, ctx->mm_account, nr_pages);
-	if (ret)
-		io_regbuf_unaccount_bvecs(ctx, imu, imu->nr_bvecs);
-	return ret;
-}
 
 static struct io_mapped_ubuf *io_alloc_imu(struct io_ring_ctx *ctx,
 					   const struct regbuf_layout *layout)
@@ -205,7 +86,7 @@ static void io_free_imu(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu)
 		kvfree(imu);
 }
 
-static int regbuf_stage_new_chunk(struct regbuf_stage *stage, size_t bytes)
+static int regbuf_new_chunk(struct pin_runs *runs, size_t bytes)
 {
 	void *buf;
 
@@ -217,11 +98,11 @@ static int regbuf_stage_new_chunk(struct regbuf_stage *stage, size_t bytes)
 	}
 	if (!buf)
 		return -ENOMEM;
-	pin_runs_init(&stage->runs, buf, bytes);
+	pin_runs_init(runs, buf, bytes);
 	return 0;
 }
 
-static void regbuf_stage_free_chunk(struct pin_runs *runs)
+static void regbuf_free_chunk(struct pin_runs *runs)
 {
 	if (runs->bytes < PAGE_SIZE)
 		kfree(runs->entries);
@@ -229,33 +110,86 @@ static void regbuf_stage_free_chunk(struct pin_runs *runs)
 		free_page((unsigned long)runs->entries);
 }
 
-/*
- * The copies here and below are for the compiler: it keeps them in registers,
- * and knows the format.
- */
-static void regbuf_tally_chunk(struct regbuf_tally *tally,
-			       const struct pin_runs *runs)
+/* Uncharge the first @nr runs of a chunk. */
+static void regbuf_uncharge_runs(struct regbuf_charge *charge,
+				 const struct pin_runs *runs, u32 nr)
 {
-	struct regbuf_tally t = *tally;
-	struct pin_runs r = *runs;
 	struct pin_runs_iter it = { };
 	struct pin_run run;
 
+	while (it.i < nr && pin_runs_next(runs, &it, &run))
+		regbuf_uncharge_run(charge, run.pfn);
+}
+
+/*
+ * Count the runs of a chunk and charge for them, or fail and do not charge for
+ * any. The copies here and below are for the compiler: it keeps them in
+ * registers, and knows the format.
+ */
+static int regbuf_stage_take(struct regbuf_stage *stage,
+			     const struct pin_runs *runs)
+{
+	struct regbuf_charge *charge = &stage->charge;
+	struct folio *folio = charge->folio;
+	struct regbuf_tally t = stage->tally;
+	struct pin_runs r = *runs;
+	struct pin_runs_iter it = { };
+	struct pin_run run;
+	int ret = 0;
+
 	r.format = PIN_RUNS_PFN;
-	while (pin_runs_next(&r, &it, &run))
-		regbuf_tally_run(&t, run.nr_pages);
-	*tally = t;
+	if (charge->acct)
+		regbuf_charge_begin(charge);
+	while (!ret && it.i < runs->nr) {
+		/* The first run of all is told alone. */
+		r.nr = t.nr_runs ? runs->nr : 1;
+		if (!charge->acct) {
+			while (pin_runs_next(&r, &it, &run))
+				regbuf_tally_next(&t, run.nr_pages);
+		} else {
+			while (pin_runs_next(&r, &it, &run)) {
+				ret = regbuf_charge_run(charge, run.pfn);
+				if (unlikely(ret))
+					break;
+				regbuf_tally_next(&t, run.nr_pages);
+			}
+		}
+		if (!t.nr_runs)
+			regbuf_tally_first(&t);
+		t.nr_runs = stage->tally.nr_runs + it.i;
+	}
+	stage->tally = t;
+	if (!charge->acct)
+		return 0;
+
+	/* The run that failed is not charged. */
+	if (ret)
+		it.i--;
+	else
+		ret = regbuf_charge_commit(charge);
+	if (ret) {
+		charge->folio = folio;
+		regbuf_uncharge_runs(charge, &r, it.i);
+	}
+	regbuf_charge_end(charge);
+	return ret;
 }
 
 static void regbuf_fill_chunk(struct regbuf_fill *fill,
 			      const struct pin_runs *runs)
 {
-	struct regbuf_fill f = *fill;
 	struct pin_runs r = *runs;
 	struct pin_runs_iter it = { };
+	struct regbuf_fill f;
 	struct pin_run run;
 
 	r.format = PIN_RUNS_PFN;
+	if (fill->start) {
+		while (pin_runs_next(&r, &it, &run))
+			regbuf_fill_pieces(fill, run.pfn, run.nr_pages);
+		return;
+	}
+	f = *fill;
 	while (pin_runs_next(&r, &it, &run))
 		regbuf_fill_run(&f, run.pfn, run.nr_pages);
 	*fill = f;
@@ -268,7 +202,7 @@ static void regbuf_fill_chunk(struct regbuf_fill *fill,
 static int regbuf_stage_next_chunk(struct regbuf_stage *stage,
 				   unsigned long nr_pages)
 {
-	struct pin_runs runs = stage->runs;
+	struct pin_runs runs = stage->runs, next;
 	struct folio *folio;
 	struct pin_run last;
 	struct page *page;
@@ -280,34 +214,39 @@ static int regbuf_stage_next_chunk(struct regbuf_stage *stage,
 	if (WARN_ON_ONCE(runs.bytes < PAGE_SIZE))
 		return -ENOSPC;
 	/* Eight bytes per page, and not more than twice that for a run. */
-	ret = regbuf_stage_new_chunk(stage, (nr_pages + 2) * sizeof(u64));
+	ret = regbuf_new_chunk(&next, (nr_pages + 2) * sizeof(u64));
 	if (ret)
 		return ret;
 
 	last = pin_runs_pop(&runs);
 	folio = pfn_folio(last.pfn);
 	if (last.pfn + last.nr_pages < folio_pfn(folio) + folio_nr_pages(folio))
-		pin_runs_push(&stage->runs, last.pfn, last.nr_pages);
+		pin_runs_push(&next, last.pfn, last.nr_pages);
 	else
 		pin_runs_push(&runs, last.pfn, last.nr_pages);
 
-	regbuf_tally_chunk(&stage->tally, &runs);
+	ret = regbuf_stage_take(stage, &runs);
+	if (ret) {
+		regbuf_free_chunk(&next);
+		return ret;
+	}
 	page = virt_to_page(runs.entries);
 	set_page_private(page, runs.nr | (unsigned long)runs.nr_sizes << 16);
 	list_add_tail(&page->lru, &stage->full);
+	stage->runs = next;
 	return 0;
 }
 
-/* On failure, what is pinned is left to regbuf_stage_end(). */
+/* On failure, what is pinned and charged is left to regbuf_stage_end(). */
 static int regbuf_stage_pin(struct regbuf_stage *stage, unsigned long start,
 			    unsigned long nr_pages)
 {
 	unsigned long left = nr_pages;
 	long ret;
 
-	ret = regbuf_stage_new_chunk(stage, nr_pages * sizeof(u64));
+	ret = regbuf_new_chunk(&stage->runs, nr_pages * sizeof(u64));
 	while (!ret && left) {
-		ret = pin_user_runs_fast(start, left, FOLL_WRITE | FOLL_LONGTERM,
+		ret = pin_user_runs_fast(start, left, stage->gup_flags,
 					 &stage->runs);
 		if (ret == -ENOSPC) {
 			ret = regbuf_stage_next_chunk(stage, left);
@@ -319,30 +258,43 @@ static int regbuf_stage_pin(struct regbuf_stage *stage, unsigned long start,
 			ret = -EFAULT;
 		}
 	}
+	if (!ret)
+		ret = regbuf_stage_take(stage, &stage->runs);
 	if (ret)
 		return ret;
 
-	regbuf_tally_chunk(&stage->tally, &stage->runs);
+	stage->complete = true;
 	if (WARN_ON_ONCE(stage->tally.nr_pages != nr_pages))
 		return -EFAULT;
 	return 0;
 }
 
-/* Store the runs of a chunk, or release them if @fill is NULL. */
+/*
+ * Store the runs of a chunk, or release them if @fill is NULL. Those that were
+ * charged are uncharged by @undo then.
+ */
 static void regbuf_stage_end_chunk(struct pin_runs *runs,
-				   struct regbuf_fill *fill)
+				   struct regbuf_fill *fill,
+				   struct regbuf_charge *undo)
 {
-	if (fill)
+	if (fill) {
 		regbuf_fill_chunk(fill, runs);
-	else
+	} else {
+		if (undo->acct) {
+			regbuf_charge_begin(undo);
+			regbuf_uncharge_runs(undo, runs, runs->nr);
+			regbuf_uncharge_end(undo);
+		}
 		unpin_user_runs(runs, UNPIN_CLEAN);
-	regbuf_stage_free_chunk(runs);
+	}
+	regbuf_free_chunk(runs);
 	cond_resched();
 }
 
 static void regbuf_stage_end(struct regbuf_stage *stage,
 			     struct regbuf_fill *fill)
 {
+	struct regbuf_charge undo = { .acct = stage->charge.acct };
 	struct page *page, *next;
 	struct pin_runs runs;
 
@@ -350,32 +302,47 @@ static void regbuf_stage_end(struct regbuf_stage *stage,
 		pin_runs_init(&runs, page_address(page), PAGE_SIZE);
 		runs.nr = page_private(page) & U16_MAX;
 		runs.nr_sizes = page_private(page) >> 16;
-		regbuf_stage_end_chunk(&runs, fill);
+		regbuf_stage_end_chunk(&runs, fill, &undo);
 	}
+	if (!stage->complete)
+		undo.acct = NULL;
 	if (stage->runs.entries)
-		regbuf_stage_end_chunk(&stage->runs, fill);
+		regbuf_stage_end_chunk(&stage->runs, fill, &undo);
 }
 
 static void io_regbuf_release(struct io_ring_ctx *ctx,
 			      struct io_mapped_ubuf *imu)
 {
-	if (imu->flags & IO_REGBUF_F_KBUF)
+	if (imu->flags & IO_REGBUF_F_KBUF) {
 		imu->release(imu->priv);
-	else
+	} else {
+		if (ctx->buf_acct)
+			regbuf_uncharge_bvecs(ctx->buf_acct, imu->bvec,
+					      imu->nr_bvecs);
 		unpin_user_bvecs(imu->bvec, imu->nr_bvecs, UNPIN_CLEAN);
+	}
 	io_free_imu(ctx, imu);
 }
 
 /*
  * Pin @len bytes of the memory of the current process at @uaddr, which is a
- * range that io_validate_user_buf_range() accepts, and account them to the
- * ring. Returns the buffer, with the reference of the caller on it, or an
- * error; then nothing is pinned or accounted.
+ * range that io_validate_user_buf_range() accepts, and charge for it. Returns
+ * the buffer, with the reference of the caller on it, or an error; then nothing
+ * is pinned or charged.
+ *
+ * @dir is what the buffer can be used for. A mere source is pinned for reading:
+ * the pin unshares what a later write to the mapping would replace, so the
+ * buffer and the mapping stay the same memory.
  */
 struct io_mapped_ubuf *io_regbuf_register(struct io_ring_ctx *ctx,
-					  unsigned long uaddr, size_t len)
+					  unsigned long uaddr, size_t len,
+					  u8 dir)
 {
-	struct regbuf_stage stage = { .full = LIST_HEAD_INIT(stage.full) };
+	struct regbuf_stage stage = {
+		.full = LIST_HEAD_INIT(stage.full),
+		.gup_flags = FOLL_LONGTERM |
+			     (dir & IO_BUF_DEST ? FOLL_WRITE : 0),
+	};
 	struct io_mapped_ubuf *imu;
 	struct regbuf_layout layout;
 	struct regbuf_fill fill;
@@ -386,6 +353,13 @@ struct io_mapped_ubuf *io_regbuf_register(struct io_ring_ctx *ctx,
 	    check_add_overflow(end, PAGE_SIZE - 1, &end))
 		return ERR_PTR(-EOVERFLOW);
 	nr_pages = (end >> PAGE_SHIFT) - (uaddr >> PAGE_SHIFT);
+
+	if (ctx->user && !ctx->buf_acct) {
+		ctx->buf_acct = io_regbuf_acct_get(ctx->user, ctx->mm_account);
+		if (!ctx->buf_acct)
+			return ERR_PTR(-ENOMEM);
+	}
+	stage.charge.acct = ctx->buf_acct;
 
 	ret = regbuf_stage_pin(&stage, uaddr & PAGE_MASK, nr_pages);
 	if (ret)
@@ -400,57 +374,38 @@ struct io_mapped_ubuf *io_regbuf_register(struct io_ring_ctx *ctx,
 	/* store original address for later verification */
 	imu->ubuf = uaddr;
 	imu->len = len;
-	imu->dir = IO_BUF_DEST | IO_BUF_SOURCE;
+	imu->acct_pages = stage.charge.charged;
+	imu->dir = dir;
 	imu->release = NULL;
-	imu->priv = NULL;
 	refcount_set(&imu->refs, 1);
 	regbuf_fill_begin(&fill, imu, &layout);
 	regbuf_stage_end(&stage, &fill);
 	regbuf_fill_end(&fill);
-
-	ret = io_regbuf_account(ctx, imu);
-	if (!ret)
-		return imu;
-	io_regbuf_release(ctx, imu);
-	return ERR_PTR(ret);
+	return imu;
 unpin:
 	regbuf_stage_end(&stage, NULL);
 	return ERR_PTR(ret);
 }
 
-/* Take a reference for another ring, which is accounted to the same user. */
-int io_regbuf_clone(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu)
+/*
+ * Let another ring have the buffer. It is charged already, and as both rings
+ * are of the same user and mm, they share the accounting.
+ */
+void io_regbuf_clone(struct io_ring_ctx *ctx, struct io_ring_ctx *src_ctx,
+		     struct io_mapped_ubuf *imu)
 {
-	unsigned long nr_pages;
-	int ret;
-
-	if (!(imu->flags & IO_REGBUF_F_KBUF) && ctx->user) {
-		/* The memory is charged already, this tracks large folios. */
-		ret = io_regbuf_account_bvecs(ctx, imu, &nr_pages);
-		if (ret)
-			return ret;
+	if (!ctx->buf_acct && src_ctx->buf_acct) {
+		refcount_inc(&src_ctx->buf_acct->refs);
+		ctx->buf_acct = src_ctx->buf_acct;
 	}
 	refcount_inc(&imu->refs);
-	return 0;
 }
 
 /* Drop the reference of a ring. */
 void io_regbuf_put(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu)
 {
-	unsigned long nr_pages = 0;
-
-	/* Always decrement, so it works for cloned buffers too */
-	if (!(imu->flags & IO_REGBUF_F_KBUF) && ctx->user)
-		nr_pages = io_regbuf_unaccount_bvecs(ctx, imu, imu->nr_bvecs);
-
-	if (unlikely(refcount_read(&imu->refs) > 1)) {
-		if (!refcount_dec_and_test(&imu->refs))
-			return;
-	}
-
-	if (nr_pages)
-		io_unaccount_mem(ctx->user, ctx->mm_account, nr_pages);
-	io_regbuf_release(ctx, imu);
+	if (refcount_dec_and_test(&imu->refs))
+		io_regbuf_release(ctx, imu);
 }
 
 static struct io_mapped_ubuf *io_kernel_buffer_init(struct io_ring_ctx *ctx,

@@ -2,10 +2,25 @@
 #ifndef IOU_REGBUF_H
 #define IOU_REGBUF_H
 
+#include <linux/sizes.h>
 #include <linux/uio.h>
 #include <linux/io_uring_types.h>
+#include <uapi/linux/io_uring/query.h>
 
 #include "regbuf_layout.h"
+
+/* Entries of a table, and bytes of a buffer of user memory, at most */
+#define IORING_MAX_REG_BUFFERS		16384
+#define IO_REGBUF_MAX_LEN		(64ULL * SZ_1T)
+
+/* What a table of buffers can be registered and updated with */
+#define IO_REGBUF_REGISTER_FLAGS	(IORING_RSRC_REGISTER_SPARSE | \
+					 IORING_RSRC_REGISTER_READ_ONLY)
+#define IO_REGBUF_UPDATE_FLAGS		IORING_RSRC_REGISTER_READ_ONLY
+
+#define IO_REGBUF_FEATURES		(IO_URING_REGBUF_FEATURE_RUNS | \
+					 IO_URING_REGBUF_FEATURE_READ_ONLY | \
+					 IO_URING_REGBUF_FEATURE_LAYOUT)
 
 /* Bvecs that an entry of ctx->imu_cache has room for */
 #define IO_CACHED_BVECS_SEGS	32
@@ -18,9 +33,17 @@ enum {
 };
 
 struct io_mapped_ubuf *io_regbuf_register(struct io_ring_ctx *ctx,
-					  unsigned long uaddr, size_t len);
-int io_regbuf_clone(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu);
+					  unsigned long uaddr, size_t len,
+					  u8 dir);
+void io_regbuf_clone(struct io_ring_ctx *ctx, struct io_ring_ctx *src_ctx,
+		     struct io_mapped_ubuf *imu);
 void io_regbuf_put(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu);
+
+u64 io_regbuf_metadata(const struct io_mapped_ubuf *imu);
+int io_regbuf_describe(const struct io_mapped_ubuf *imu,
+		       struct io_uring_buffer_layout *l);
+int io_register_buffer_layout(struct io_ring_ctx *ctx, void __user *arg,
+			      unsigned int size);
 
 int io_regbuf_count_vec(const struct io_mapped_ubuf *imu,
 			const struct iovec *iov, unsigned int nr_iovs,

@@ -77,6 +77,8 @@ enum {
  * @shift: of the bytes in a bvec (uniform), or the pages in a bucket (mixed)
  * @release: called with @priv at the end of a buffer of the kernel
  * @priv: for @release
+ * @acct_pages: of a user's buffer, the pages that were charged when it was
+ *	registered; what other buffers were charged for is not among them
  * @bvec: the memory
  */
 struct io_mapped_ubuf {
@@ -89,16 +91,19 @@ struct io_mapped_ubuf {
 	u8		layout;
 	u8		shift;
 	void		(*release)(void *priv);
-	void		*priv;
+	union {
+		void		*priv;
+		unsigned long	acct_pages;
+	};
 	struct bio_vec	bvec[] __counted_by(nr_bvecs);
 };
 
 /* What is known about the runs of a buffer before it is stored */
 struct regbuf_tally {
-	/* runs, the pages in them, and the bvecs for one per run */
+	/* runs, the pages in them, and the bvecs beyond one for each */
 	u64	nr_runs;
 	u64	nr_pages;
-	u64	nr_bvecs;
+	u64	nr_extra;
 	/* pages in the first run, and in the last one unless that is the same */
 	u64	first;
 	u64	last;
@@ -118,21 +123,32 @@ struct regbuf_layout {
 	u8	shift;
 };
 
-/* Runs are told in order; they have to be as long as they get. */
+/*
+ * Runs are told in order; they have to be as long as they get. This leaves two
+ * things to the caller, who has more than one to tell: ->nr_runs, and
+ * regbuf_tally_first() between the first run of all and the second.
+ */
+static inline void regbuf_tally_next(struct regbuf_tally *t, u64 nr_pages)
+{
+	t->between |= t->last;
+	t->last = nr_pages;
+	t->nr_pages += nr_pages;
+	if (unlikely(nr_pages > IO_REGBUF_MAX_PAGES))
+		t->nr_extra += (nr_pages - 1) >>
+			       (IO_REGBUF_MAX_SHIFT - PAGE_SHIFT);
+}
+
+static inline void regbuf_tally_first(struct regbuf_tally *t)
+{
+	t->first = t->last;
+	t->last = 0;
+}
+
 static inline void regbuf_tally_run(struct regbuf_tally *t, u64 nr_pages)
 {
-	if (likely(t->nr_runs)) {
-		t->between |= t->last;
-		t->last = nr_pages;
-	} else {
-		t->first = nr_pages;
-	}
-	t->nr_runs++;
-	t->nr_pages += nr_pages;
-	t->nr_bvecs++;
-	if (unlikely(nr_pages > IO_REGBUF_MAX_PAGES))
-		t->nr_bvecs += (nr_pages - 1) >>
-			       (IO_REGBUF_MAX_SHIFT - PAGE_SHIFT);
+	regbuf_tally_next(t, nr_pages);
+	if (!t->nr_runs++)
+		regbuf_tally_first(t);
 }
 
 static inline void regbuf_layout_uniform(const struct regbuf_tally *t,
@@ -160,12 +176,12 @@ static inline void regbuf_layout_mixed(const struct regbuf_tally *t,
 				       struct regbuf_layout *l)
 {
 	l->layout = IO_REGBUF_MIXED;
+	l->nr_bvecs = t->nr_runs + t->nr_extra;
 	l->shift = 0;
-	while ((t->nr_pages - 1) >> l->shift >= t->nr_bvecs)
+	while ((t->nr_pages - 1) >> l->shift >= l->nr_bvecs)
 		l->shift++;
 	l->unit = IO_REGBUF_MAX_PAGES;
 	l->first = IO_REGBUF_MAX_PAGES;
-	l->nr_bvecs = t->nr_bvecs;
 	l->nr_buckets = ((t->nr_pages - 1) >> l->shift) + 1;
 	l->bytes = l->nr_bvecs * (sizeof(struct bio_vec) + sizeof(u32)) +
 		   (l->nr_buckets + 1) * sizeof(u32);
@@ -197,9 +213,10 @@ static inline u32 *regbuf_buckets(const struct io_mapped_ubuf *imu)
 /* A buffer that is being stored */
 struct regbuf_fill {
 	struct io_mapped_ubuf	*imu;
-	/* the next bvec, and how many pages it can have */
 	struct bio_vec		*bvec;
+	/* pages that the next bvec can have if the buffer is uniform, or 0 */
 	u64			max;
+	/* pages that any other one can have */
 	u64			unit;
 	/* page of the buffer where the next bvec, or bucket, starts */
 	u64			page;
@@ -230,37 +247,54 @@ static inline void regbuf_fill_begin(struct regbuf_fill *f,
 	f->start = NULL;
 	f->bucket = NULL;
 	if (l->layout == IO_REGBUF_MIXED) {
+		f->max = 0;
 		f->start = regbuf_starts(imu);
 		f->bucket = regbuf_buckets(imu);
 	}
 }
 
-static inline void regbuf_fill_run(struct regbuf_fill *f, unsigned long pfn,
-				   u64 nr_pages)
+static noinline void regbuf_fill_pieces(struct regbuf_fill *f,
+					unsigned long pfn, u64 nr_pages)
 {
-	/* Most often a run is one bvec of a uniform buffer. */
-	if (likely(nr_pages <= f->max && !f->start)) {
-		bvec_set_page(f->bvec++, pfn_to_page(pfn),
-			      nr_pages << PAGE_SHIFT, 0);
-		f->max = f->unit;
-		return;
-	}
-	while (nr_pages) {
-		u64 nr = min(nr_pages, f->max);
+	u64 max = f->start ? f->unit : f->max;
+	struct bio_vec *bvec = f->bvec;
+
+	for (; nr_pages; bvec++) {
+		u64 nr = min(nr_pages, max);
 
 		if (f->start) {
 			*f->start++ = f->page;
 			f->page += nr;
 			while (f->bucket_page < f->page) {
-				*f->bucket++ = f->bvec - f->imu->bvec;
+				*f->bucket++ = bvec - f->imu->bvec;
 				f->bucket_page += 1ULL << f->imu->shift;
 			}
 		}
-		bvec_set_page(f->bvec++, pfn_to_page(pfn), nr << PAGE_SHIFT, 0);
-		f->max = f->unit;
+		bvec_set_page(bvec, pfn_to_page(pfn), nr << PAGE_SHIFT, 0);
+		max = f->unit;
 		pfn += nr;
 		nr_pages -= nr;
 	}
+	f->bvec = bvec;
+	if (!f->start)
+		f->max = max;
+}
+
+static __always_inline void regbuf_fill_run(struct regbuf_fill *f,
+					    unsigned long pfn, u64 nr_pages)
+{
+	/* Most often a run is one bvec of a uniform buffer. */
+	if (unlikely(nr_pages > f->max)) {
+		/* A copy, so that the compiler can keep *f in registers. */
+		struct regbuf_fill copy = *f;
+
+		regbuf_fill_pieces(&copy, pfn, nr_pages);
+		*f = copy;
+		return;
+	}
+	bvec_set_page(f->bvec, pfn_to_page(pfn), nr_pages << PAGE_SHIFT, 0);
+	f->bvec++;
+	f->max = f->unit;
 }
 
 /* Only now it is known which bvec is the last one. */

@@ -11,6 +11,8 @@
 #include <linux/uaccess.h>
 
 #include "gup_test.h"
+#include "internal.h"
+#include "pin_runs.h"
 
 static int count_runs(const struct pin_runs *runs, struct pin_runs_test *test)
 {
@@ -95,7 +97,9 @@ long pin_runs_test_ioctl(unsigned long arg)
 	test.smallest = 0;
 	test.largest = 0;
 	test.nr_calls = 0;
+	gup_take_longest_section();
 	ret = pin_runs_test(&test, buf);
+	test.longest_section = gup_take_longest_section();
 	kvfree(buf);
 	if (!ret && copy_to_user(uarg, &test, sizeof(test)))
 		ret = -EFAULT;

@@ -40,7 +40,7 @@
 #include "pin_runs.h"
 
 #ifdef CONFIG_PIN_RUNS_KUNIT_TEST
-unsigned long gup_nr_reads;
+unsigned long gup_nr_reads, gup_section_start, gup_longest_section;
 #endif
 
 /* Pages that ordinary GUP pins at a time: one page full of pointers */
@@ -85,38 +85,73 @@ static inline const struct bio_vec *bvec_run_end(const struct bio_vec *bvec,
 	return bvec;
 }
 
-/*
- * The next run of a chunk, all of it, while it is pinned. Returns its first
- * page, or NULL at the end.
- */
-static struct page *next_pinned_run(const struct pin_runs *runs,
-				    struct pin_runs_iter *it)
+static __always_inline void unpin_run(struct page *page, unsigned long pfn,
+				      enum unpin_dirty dirty,
+				      struct gup_pin_stat *released)
 {
-	const struct bio_vec *bvec = runs->bvecs + it->i;
+	struct folio *folio;
+
+	if (unlikely(is_zero_pfn(pfn)))
+		return;
+	/* Most often it is a first page, which needs no arithmetic. */
+	folio = likely(!PageTail(page)) ? (struct folio *)page :
+					  page_folio(page);
+	if (unlikely(dirty != UNPIN_CLEAN))
+		pin_run_make_dirty(folio, dirty);
+	gup_pin_stat_add(released, folio, 1);
+	gup_put_pins(folio, 1);
+}
+
+static void unpin_bvecs(const struct bio_vec *bvec, const struct bio_vec *end,
+			enum unpin_dirty dirty)
+{
+	struct gup_pin_stat released = { .item = NR_FOLL_PIN_RELEASED };
+
+	while (bvec < end) {
+		struct page *page = bvec->bv_page;
+
+		bvec = bvec_run_end(bvec, end, page_folio(page));
+		unpin_run(page, page_to_pfn(page), dirty, &released);
+	}
+	gup_pin_stat_flush(&released);
+}
+
+static __always_inline void __unpin_runs_from(const struct pin_runs *runs,
+					      struct pin_runs_iter it,
+					      enum unpin_dirty dirty)
+{
+	struct gup_pin_stat released = { .item = NR_FOLL_PIN_RELEASED };
+	/* For the compiler, which knows the format in each loop. */
+	struct pin_runs r = *runs;
 	struct pin_run run;
 
-	if (!pin_runs_next(runs, it, &run))
-		return NULL;
-	if (runs->format == PIN_RUNS_BVEC)
-		it->i = bvec_run_end(bvec, runs->bvecs + runs->nr,
-				     page_folio(bvec->bv_page)) - runs->bvecs;
-	return pfn_to_page(run.pfn);
+	switch (runs->format) {
+	case PIN_RUNS_PFN:
+		r.format = PIN_RUNS_PFN;
+		while (pin_runs_next(&r, &it, &run))
+			unpin_run(pfn_to_page(run.pfn), run.pfn, dirty,
+				  &released);
+		break;
+	case PIN_RUNS_BVEC:
+		unpin_bvecs(r.bvecs + it.i, r.bvecs + r.nr, dirty);
+		break;
+	case PIN_RUNS_PHYS:
+		r.format = PIN_RUNS_PHYS;
+		while (pin_runs_next(&r, &it, &run))
+			unpin_run(pfn_to_page(run.pfn), run.pfn, dirty,
+				  &released);
+		break;
+	}
+	gup_pin_stat_flush(&released);
 }
 
 static void unpin_runs_from(const struct pin_runs *runs,
 			    struct pin_runs_iter it, enum unpin_dirty dirty)
 {
-	struct gup_pin_stat released = { .item = NR_FOLL_PIN_RELEASED };
-	struct page *page;
-
-	while ((page = next_pinned_run(runs, &it))) {
-		struct folio *folio = page_folio(page);
-
-		if (dirty != UNPIN_CLEAN)
-			pin_run_make_dirty(folio, dirty);
-		gup_put_run(folio, &released);
-	}
-	gup_pin_stat_flush(&released);
+	if (dirty == UNPIN_CLEAN)
+		__unpin_runs_from(runs, it, UNPIN_CLEAN);
+	else
+		__unpin_runs_from(runs, it, dirty);
 }
 
 /**
@@ -153,20 +188,23 @@ EXPORT_SYMBOL_GPL(unpin_user_runs);
 void unpin_user_bvecs(const struct bio_vec *bvecs, unsigned long nr_bvecs,
 		      enum unpin_dirty dirty)
 {
-	struct gup_pin_stat released = { .item = NR_FOLL_PIN_RELEASED };
-	const struct bio_vec *end = bvecs + nr_bvecs;
-
-	while (bvecs < end) {
-		struct folio *folio = bvec_folio(bvecs);
-
-		bvecs = bvec_run_end(bvecs, end, folio);
-		if (dirty != UNPIN_CLEAN)
-			pin_run_make_dirty(folio, dirty);
-		gup_put_run(folio, &released);
-	}
-	gup_pin_stat_flush(&released);
+	unpin_bvecs(bvecs, bvecs + nr_bvecs, dirty);
 }
 EXPORT_SYMBOL_GPL(unpin_user_bvecs);
+
+/**
+ * pin_run_end_bvec() - the run that a bio_vec begins
+ * @bvec: the first bio_vec of a run, as unpin_user_bvecs() takes it
+ * @end: end of the array
+ *
+ * Context: Any. The pages must be pinned.
+ * Return: The bio_vec behind the run, or @end.
+ */
+const struct bio_vec *pin_run_end_bvec(const struct bio_vec *bvec,
+				       const struct bio_vec *end)
+{
+	return bvec_run_end(bvec, end, bvec_folio(bvec));
+}
 
 /* For the formats that are arrays, see pin_runs_push() */
 void pin_runs_push_array(struct pin_runs *runs, unsigned long pfn,
@@ -224,8 +262,19 @@ static void run_builder_resume(struct run_builder *b,
 
 	run = pin_runs_pop(&b->runs);
 	folio = pfn_folio(run.pfn);
-	run_builder_start(b, run.pfn, run.nr_pages,
-			  folio_end_pfn(folio));
+	run_builder_add(b, run.pfn, run.nr_pages, folio_end_pfn(folio));
+}
+
+/* Go on to the next run of a chunk, while this one is pinned. */
+static void skip_run(const struct pin_runs *runs, struct pin_runs_iter *it)
+{
+	const struct bio_vec *bvec = runs->bvecs + it->i;
+	struct pin_run run;
+
+	pin_runs_next(runs, it, &run);
+	if (runs->format == PIN_RUNS_BVEC)
+		it->i = bvec_run_end(bvec, runs->bvecs + runs->nr,
+				     bvec_folio(bvec)) - runs->bvecs;
 }
 
 /*
@@ -243,7 +292,7 @@ void run_builder_rollback(struct run_builder *b,
 
 	run_builder_close(b);
 	if (checkpoint->open.nr_pages)
-		next_pinned_run(&b->runs, &it);
+		skip_run(&b->runs, &it);
 	unpin_runs_from(&b->runs, it, UNPIN_CLEAN);
 	*b = *checkpoint;
 }
@@ -266,13 +315,8 @@ static void run_builder_add_pages(struct run_builder *b, struct page **pages,
 		       page_to_pfn(pages[nr]) == pfn + nr)
 			nr++;
 
-		extra = nr;
-		if (run_builder_continues(b, pfn)) {
-			run_builder_grow(b, nr);
-		} else {
-			run_builder_start(b, pfn, nr, end);
-			extra--;
-		}
+		extra = run_builder_continues(b, pfn) ? nr : nr - 1;
+		run_builder_add(b, pfn, nr, end);
 		if (extra)
 			unpin_user_folio(folio, extra);
 		pages += nr;
@@ -284,13 +328,13 @@ static long pin_runs_slow(struct run_builder *b, unsigned long start,
 			  unsigned long nr_pages, struct page **pages,
 			  unsigned int gup_flags)
 {
-	unsigned long table_end = (start | ~PMD_MASK) + 1;
+	unsigned long room = run_builder_room(b) /
+			     pin_run_bytes(b->runs.format, 0, 1);
 	long ret;
 
-	nr_pages = min3(nr_pages, (table_end - start) >> PAGE_SHIFT,
-			SLOW_PAGES);
-	nr_pages = min(nr_pages, run_builder_room(b) /
-		       pin_run_bytes(b->runs.format, 0, 1));
+	/* Page tables end at such boundaries, where there are any. */
+	nr_pages = min3(nr_pages, room,
+			SLOW_PAGES - PFN_DOWN(start) % SLOW_PAGES);
 	ret = gup_slow(start, nr_pages, pages, gup_flags);
 	if (ret > 0)
 		run_builder_add_pages(b, pages, ret);
@@ -345,9 +389,9 @@ long pin_user_runs_fast(unsigned long start, unsigned long nr_pages,
 	const unsigned int allowed = FOLL_WRITE | FOLL_LONGTERM | FOLL_FORCE |
 				     FOLL_NOFAULT | FOLL_PCI_P2PDMA |
 				     FOLL_HONOR_NUMA_FAULT;
-	struct run_builder builder, checkpoint;
+	struct run_builder checkpoint;
 	struct gup_out out = {
-		.builder = &builder,
+		.runs = true,
 		.pinned.item = NR_FOLL_PIN_ACQUIRED,
 	};
 	struct page **pages = NULL;
@@ -369,7 +413,7 @@ long pin_user_runs_fast(unsigned long start, unsigned long nr_pages,
 	might_lock_read(&current->mm->mmap_lock);
 	gup_flags |= FOLL_PIN;
 
-	run_builder_resume(&builder, runs);
+	run_builder_resume(&out.builder, runs);
 	addr = start;
 	while (addr < end) {
 		if (fatal_signal_pending(current)) {
@@ -378,7 +422,7 @@ long pin_user_runs_fast(unsigned long start, unsigned long nr_pages,
 		}
 		cond_resched();
 
-		checkpoint = builder;
+		checkpoint = out.builder;
 		out.nr = 0;
 		out.budget = GUP_SECTION_ENTRIES;
 		out.plenty = 0;
@@ -389,12 +433,12 @@ long pin_user_runs_fast(unsigned long start, unsigned long nr_pages,
 				continue;
 		} else {
 			/* Undone, and with it what made the chunk full */
-			run_builder_rollback(&builder, &checkpoint);
+			run_builder_rollback(&out.builder, &checkpoint);
 			out.full = false;
 		}
 
-		if (out.full || run_builder_room(&builder) <
-		    pin_run_bytes(builder.runs.format, 0, 1)) {
+		if ((out.nr && out.full) || run_builder_room(&out.builder) <
+		    pin_run_bytes(out.builder.runs.format, 0, 1)) {
 			ret = -ENOSPC;
 			break;
 		}
@@ -405,15 +449,15 @@ long pin_user_runs_fast(unsigned long start, unsigned long nr_pages,
 				break;
 			}
 		}
-		ret = pin_runs_slow(&builder, addr, (end - addr) >> PAGE_SHIFT,
+		ret = pin_runs_slow(&out.builder, addr, (end - addr) >> PAGE_SHIFT,
 				    pages, gup_flags);
 		if (ret <= 0)
 			break;
 		addr += ret << PAGE_SHIFT;
 	}
 	free_page((unsigned long)pages);
-	run_builder_close(&builder);
-	*runs = builder.runs;
+	run_builder_close(&out.builder);
+	*runs = out.builder.runs;
 
 	return addr > start ? (addr - start) >> PAGE_SHIFT : ret;
 }

@@ -49,7 +49,7 @@ unsigned long run_builder_fits(const struct run_builder *b, unsigned long pfn,
 static inline bool run_builder_continues(const struct run_builder *b,
 					 unsigned long pfn)
 {
-	return pfn == b->open.pfn + b->open.nr_pages && pfn < b->open_end;
+	return pfn < b->open_end && pfn == b->open.pfn + b->open.nr_pages;
 }
 
 /* Room left once the open run is in the chunk */
@@ -76,12 +76,6 @@ static inline u32 run_builder_plenty(const struct run_builder *b)
 	return runs ? runs - 1 : 0;
 }
 
-static inline void run_builder_grow(struct run_builder *b,
-				    unsigned long nr_pages)
-{
-	b->open.nr_pages += nr_pages;
-}
-
 /* Put the open run into the chunk. */
 static inline void run_builder_close(struct run_builder *b)
 {
@@ -91,14 +85,26 @@ static inline void run_builder_close(struct run_builder *b)
 	b->open_end = 0;
 }
 
-/* Open a new run; @folio_end is the PFN behind the last page of its folio. */
-static __always_inline void run_builder_start(struct run_builder *b,
-					      unsigned long pfn,
-					      unsigned long nr_pages,
-					      unsigned long folio_end)
+/*
+ * Add pages of one folio; @folio_end is the PFN behind the last page of it. A
+ * run that goes that far will not grow, and is not left open.
+ */
+static __always_inline void run_builder_add(struct run_builder *b,
+					    unsigned long pfn,
+					    unsigned long nr_pages,
+					    unsigned long folio_end)
 {
-	if (b->open.nr_pages)
-		pin_runs_push(&b->runs, b->open.pfn, b->open.nr_pages);
+	if (unlikely(b->open.nr_pages)) {
+		if (run_builder_continues(b, pfn)) {
+			b->open.nr_pages += nr_pages;
+			return;
+		}
+		run_builder_close(b);
+	}
+	if (pfn + nr_pages == folio_end) {
+		pin_runs_push(&b->runs, pfn, nr_pages);
+		return;
+	}
 	b->open.pfn = pfn;
 	b->open.nr_pages = nr_pages;
 	b->open_end = folio_end;
@@ -116,37 +122,64 @@ void run_builder_rollback(struct run_builder *b,
 /*
  * struct gup_out - where a GUP-fast walk puts what it finds
  * @pages: takes one entry for each page
- * @builder: or NULL; if set, it takes runs and @pages is not used
+ * @runs: @builder takes runs, and @pages is not used
+ * @builder: what there is so far
  * @nr: number of pages found
  * @budget: leaf entries that may still be taken before the walk ends
  * @plenty: runs that the chunk has room for without looking closer
- * @full: the walk ended because the chunk has no room for the next run
- * @zone_id: zone of the last folio, to which the next two belong
- * @zone_pinnable: all of it may be pinned for long
+ * @full: the chunk has no room for all of the pages that come next
+ * @zone_id: zone of the last folio
+ * @zone_allowed: the same if every folio of it may be pinned, or -1
  * @pinned: pins that are not in the node statistics yet
  */
 struct gup_out {
 	struct page		**pages;
-	struct run_builder	*builder;
+	bool			runs;
+	struct run_builder	builder;
 	unsigned long		nr;
 	unsigned long		budget;
 	int			plenty;
 	bool			full;
 	int			zone_id;
-	bool			zone_pinnable;
+	int			zone_allowed;
 	struct gup_pin_stat	pinned;
 };
 
 #ifdef CONFIG_PIN_RUNS_KUNIT_TEST
-/* Page table entries that GUP-fast has read, but for reading them again */
-extern unsigned long gup_nr_reads;
+/*
+ * Page table entries that GUP-fast has read, but for reading them again, and
+ * the most that it has read with interrupts off. A build for tests counts them,
+ * for all tasks together.
+ */
+extern unsigned long gup_nr_reads, gup_section_start, gup_longest_section;
 
 static inline void gup_count_read(void)
 {
 	gup_nr_reads++;
 }
+
+static inline void gup_count_section(void)
+{
+	gup_longest_section = max(gup_longest_section,
+				  gup_nr_reads - gup_section_start);
+	gup_section_start = gup_nr_reads;
+}
+
+/* The longest section since the last call; 0 where they are not counted */
+static inline unsigned long gup_take_longest_section(void)
+{
+	unsigned long longest = gup_longest_section;
+
+	gup_longest_section = 0;
+	return longest;
+}
 #else
 static inline void gup_count_read(void) { }
+static inline void gup_count_section(void) { }
+static inline unsigned long gup_take_longest_section(void)
+{
+	return 0;
+}
 #endif
 
 bool gup_fast_section(unsigned long start, unsigned long end,
@@ -158,14 +191,12 @@ void pin_run_make_dirty(struct folio *folio, enum unpin_dirty dirty);
 /* The caller counts them in NR_FOLL_PIN_RELEASED. */
 static inline void gup_put_pins(struct folio *folio, int pins)
 {
-	int refs = pins;
-
-	if (folio_has_pincount(folio))
+	if (folio_has_pincount(folio)) {
 		atomic_sub(pins, &folio->_pincount);
-	else
-		refs *= GUP_PIN_COUNTING_BIAS;
-
-	folio_put_refs(folio, refs);
+		folio_put_refs(folio, pins);
+	} else {
+		folio_put_refs(folio, pins * GUP_PIN_COUNTING_BIAS);
+	}
 }
 
 /*

@@ -82,8 +82,9 @@ int urext_bare_ring(void);
 int urext_table(struct urext_target t, unsigned nr);
 int urext_clone(struct urext_target dst, struct urext_target src, unsigned src_off,
 		unsigned dst_off, unsigned nr);
+/* @rsrc_flags: the kernel's, of which only those with read-only buffers have any. */
 int urext_update(struct urext_target t, const struct io_uring_ext_update *up,
-		 struct io_uring_ext_error *err);
+		 __u32 rsrc_flags, struct io_uring_ext_error *err);
 /* Empty @nr entries from @off on. */
 int urext_clear(struct urext_target t, unsigned off, unsigned nr);
 
@@ -102,9 +103,9 @@ void urext_query_ring(struct urext_target t, struct io_uring_ext_caps *caps);
 int urext_uapi_query(struct io_uring_ext_caps *caps);
 int urext_uapi_layout(struct urext_target t, unsigned index,
 		      struct io_uring_ext_layout *layout);
-int urext_uapi_register_readonly(struct urext_target t, unsigned off,
-				 const struct iovec *iovecs, unsigned nr,
-				 struct io_uring_ext_error *err);
+bool urext_uapi_may_layout(struct urext_target t);
+int urext_uapi_update_readonly(struct urext_target t, const struct io_uring_ext_update *up,
+			       struct io_uring_ext_error *err);
 
 /* memlock.c */
 
@@ -225,6 +226,7 @@ struct urext_seg {
 	unsigned index;			/* table entry of its first slot */
 	int id;
 	bool fixed;
+	bool source_only;
 };
 
 /* Signals of one tag that this ring posts. */

@@ -278,9 +278,9 @@ int urext_region_register(struct io_uring_ext_pool *pool, struct urext_region *r
 	up.tags = tags;
 	start = urext_now_ns();
 	if (region->flags & IO_URING_EXT_REGION_READONLY)
-		ret = urext_uapi_register_readonly(t, off, iov, up.nr, &e);
+		ret = urext_uapi_update_readonly(t, &up, &e);
 	else
-		ret = urext_update(t, &up, &e);
+		ret = urext_update(t, &up, 0, &e);
 	start = urext_now_ns() - start;
 	if (ret) {
 		*done = e.entry - off;

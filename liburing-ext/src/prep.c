@@ -32,7 +32,10 @@ static int count(struct io_uring_ext_ring *r, enum why why)
 	}
 }
 
-static enum why find(struct io_uring_ext_ring *r, const void *ptr, size_t len,
+/* What the memory is for; some regions are only sources. */
+enum use { SOURCE, DEST };
+
+static enum why find(struct io_uring_ext_ring *r, const void *ptr, size_t len, enum use use,
 		     unsigned *index, size_t *fit)
 {
 	uintptr_t addr = (uintptr_t)ptr;
@@ -43,6 +46,8 @@ static enum why find(struct io_uring_ext_ring *r, const void *ptr, size_t len,
 		return OUTSIDE;
 	if (!s->fixed)
 		return UNREGISTERED;
+	if (use == DEST && s->source_only)
+		return UNABLE;
 	slot = urext_split_slot(&s->split, addr);
 	*index = s->index + slot;
 	if (s->split.nr == 1)
@@ -59,7 +64,7 @@ int io_uring_ext_ring_index(struct io_uring_ext_ring *r, const void *ptr,
 
 	if (!r)
 		return -EINVAL;
-	switch (find(r, ptr, len, &index, &room)) {
+	switch (find(r, ptr, len, SOURCE, &index, &room)) {
 	case FIXED:
 		return index;
 	case STRADDLE:
@@ -87,8 +92,8 @@ static void fill(struct io_uring_sqe *sqe, unsigned op, int fd, const void *addr
 }
 
 static int prep_rw(struct io_uring_ext_ring *r, struct io_uring_sqe *sqe, int fd,
-		   const void *buf, unsigned nbytes, __u64 offset, unsigned plain,
-		   unsigned fixed)
+		   const void *buf, unsigned nbytes, __u64 offset, enum use use,
+		   unsigned plain, unsigned fixed)
 {
 	enum why why = UNABLE;
 	unsigned index = 0;
@@ -96,7 +101,7 @@ static int prep_rw(struct io_uring_ext_ring *r, struct io_uring_sqe *sqe, int fd
 
 	/* A plain request is cut at the cap, a fixed one refused */
 	if (nbytes && nbytes <= URING_EXT_MAX_RW)
-		why = find(r, buf, nbytes, &index, &fit);
+		why = find(r, buf, nbytes, use, &index, &fit);
 	fill(sqe, why == FIXED ? fixed : plain, fd, buf, nbytes, offset);
 	if (why == FIXED)
 		sqe->buf_index = index;
@@ -106,19 +111,20 @@ static int prep_rw(struct io_uring_ext_ring *r, struct io_uring_sqe *sqe, int fd
 int io_uring_ext_prep_read(struct io_uring_ext_ring *r, struct io_uring_sqe *sqe,
 			   int fd, void *buf, unsigned nbytes, __u64 offset)
 {
-	return prep_rw(r, sqe, fd, buf, nbytes, offset, IORING_OP_READ, IORING_OP_READ_FIXED);
+	return prep_rw(r, sqe, fd, buf, nbytes, offset, DEST, IORING_OP_READ,
+		       IORING_OP_READ_FIXED);
 }
 
 int io_uring_ext_prep_write(struct io_uring_ext_ring *r, struct io_uring_sqe *sqe,
 			    int fd, const void *buf, unsigned nbytes, __u64 offset)
 {
-	return prep_rw(r, sqe, fd, buf, nbytes, offset, IORING_OP_WRITE,
+	return prep_rw(r, sqe, fd, buf, nbytes, offset, SOURCE, IORING_OP_WRITE,
 		       IORING_OP_WRITE_FIXED);
 }
 
 /* One slot for all vectors, none of them empty, the sum within the cap. */
 static enum why find_vecs(struct io_uring_ext_ring *r, const struct iovec *iov,
-			  unsigned nr, unsigned *index)
+			  unsigned nr, enum use use, unsigned *index)
 {
 	unsigned i, idx = 0;
 	size_t fit, sum = 0;
@@ -131,7 +137,7 @@ static enum why find_vecs(struct io_uring_ext_ring *r, const struct iovec *iov,
 		if (!iov[i].iov_len || iov[i].iov_len > URING_EXT_MAX_RW ||
 		    sum > URING_EXT_MAX_RW)
 			return UNABLE;
-		why = find(r, iov[i].iov_base, iov[i].iov_len, &idx, &fit);
+		why = find(r, iov[i].iov_base, iov[i].iov_len, use, &idx, &fit);
 		if (why != FIXED)
 			return why;
 		if (i && idx != *index)
@@ -143,12 +149,12 @@ static enum why find_vecs(struct io_uring_ext_ring *r, const struct iovec *iov,
 
 static int prep_rwv(struct io_uring_ext_ring *r, struct io_uring_sqe *sqe, int fd,
 		    const struct iovec *iov, unsigned nr, __u64 offset, int rw_flags,
-		    unsigned plain, unsigned fixed)
+		    enum use use, unsigned plain, unsigned fixed)
 {
 	unsigned index = 0;
 	enum why why;
 
-	why = find_vecs(r, iov, nr, &index);
+	why = find_vecs(r, iov, nr, use, &index);
 	fill(sqe, why == FIXED ? fixed : plain, fd, iov, nr, offset);
 	sqe->rw_flags = rw_flags;
 	if (why == FIXED)
@@ -160,7 +166,7 @@ int io_uring_ext_prep_readv(struct io_uring_ext_ring *r, struct io_uring_sqe *sq
 			    int fd, const struct iovec *iovecs, unsigned nr_vecs,
 			    __u64 offset, int rw_flags)
 {
-	return prep_rwv(r, sqe, fd, iovecs, nr_vecs, offset, rw_flags, IORING_OP_READV,
+	return prep_rwv(r, sqe, fd, iovecs, nr_vecs, offset, rw_flags, DEST, IORING_OP_READV,
 			URING_EXT_OP_READV_FIXED);
 }
 
@@ -168,7 +174,7 @@ int io_uring_ext_prep_writev(struct io_uring_ext_ring *r, struct io_uring_sqe *s
 			     int fd, const struct iovec *iovecs, unsigned nr_vecs,
 			     __u64 offset, int rw_flags)
 {
-	return prep_rwv(r, sqe, fd, iovecs, nr_vecs, offset, rw_flags, IORING_OP_WRITEV,
+	return prep_rwv(r, sqe, fd, iovecs, nr_vecs, offset, rw_flags, SOURCE, IORING_OP_WRITEV,
 			URING_EXT_OP_WRITEV_FIXED);
 }
 
@@ -181,7 +187,7 @@ int io_uring_ext_prep_send_zc(struct io_uring_ext_ring *r, struct io_uring_sqe *
 	size_t fit;
 
 	if (len && len <= URING_EXT_MAX_RW)
-		why = find(r, buf, len, &index, &fit);
+		why = find(r, buf, len, SOURCE, &index, &fit);
 	fill(sqe, URING_EXT_OP_SEND_ZC, sockfd, buf, len, 0);
 	sqe->msg_flags = msg_flags;
 	sqe->ioprio = zc_flags;

@@ -201,6 +201,10 @@ void urext_query_ring(struct urext_target t, struct io_uring_ext_caps *caps)
 	if (!may_make_sparse(t))
 		caps->flags &= ~IO_URING_EXT_CAP_SPARSE;
 	caps->flags |= query_update(t) | query_clone(t) | query_ops(t);
+	if (!(caps->flags & IO_URING_EXT_CAP_UPDATE))
+		caps->flags &= ~IO_URING_EXT_CAP_READONLY;
+	if ((caps->flags & IO_URING_EXT_CAP_LAYOUT) && !urext_uapi_may_layout(t))
+		caps->flags &= ~IO_URING_EXT_CAP_LAYOUT;
 	/* A list of no queries is fine where there are queries. */
 	if (!urext_register(t, URING_EXT_REGISTER_QUERY, NULL, 0))
 		caps->flags |= IO_URING_EXT_CAP_QUERY;

@@ -2,39 +2,92 @@
 /*
  * What a kernel that keeps registered buffers as runs tells and offers beyond
  * others: its limits (IORING_REGISTER_QUERY), the layout of a buffer (a register
- * opcode), read-only buffers (a flag of IORING_REGISTER_BUFFERS2).
+ * opcode), read-only buffers (a flag of registering and updating).
  *
- * No header has these yet.  This file is the one place that will know them; until
- * then it says that the kernel does not tell, and the callers try, estimate, or
- * refuse, and say so.
+ * Other kernels say so, and the callers try, estimate, or refuse, and say so too.
  */
 #include "lib.h"
+#include "uapi.h"
 
 /* Fill limits and flags of @caps from the kernel; needs no ring. */
 int urext_uapi_query(struct io_uring_ext_caps *caps)
 {
-	(void)caps;
-	return -EOPNOTSUPP;
+	struct urext_query_regbuf q;
+	struct urext_query_hdr hdr = {
+		.query_data = (uintptr_t)&q,
+		.query_op = URING_EXT_QUERY_REGBUF,
+		.size = sizeof(q),
+	};
+	int ret;
+
+	memset(&q, 0, sizeof(q));
+	ret = urext_register(urext_target_fd(-1), URING_EXT_REGISTER_QUERY, &hdr, 0);
+	/* Only one that has all of them has this query. */
+	if (ret || hdr.result || hdr.size < sizeof(q) || !q.max_buffer_bytes || !q.max_buffers)
+		return -EOPNOTSUPP;
+
+	caps->max_buffer = q.max_buffer_bytes;
+	caps->max_buffer_source = IO_URING_EXT_KERNEL;
+	caps->max_buffers = q.max_buffers;
+	caps->max_buffers_source = IO_URING_EXT_KERNEL;
+	if (q.features & URING_EXT_FEATURE_RUNS)
+		caps->flags |= IO_URING_EXT_CAP_RUNS;
+	if (q.features & URING_EXT_FEATURE_LAYOUT)
+		caps->flags |= IO_URING_EXT_CAP_LAYOUT;
+	/* Here they are registered by updates. */
+	if (q.update_flags & URING_EXT_RSRC_READ_ONLY)
+		caps->flags |= IO_URING_EXT_CAP_READONLY;
+	return 0;
+}
+
+/* May the ring be asked for layouts, by a kernel that knows them? */
+bool urext_uapi_may_layout(struct urext_target t)
+{
+	return urext_register(t, URING_EXT_REGISTER_BUFFER_LAYOUT, NULL, 0) == -EINVAL;
 }
 
 /* Fill @layout for entry @index of the table of @t. */
 int urext_uapi_layout(struct urext_target t, unsigned index,
 		      struct io_uring_ext_layout *layout)
 {
-	(void)t;
-	(void)index;
-	(void)layout;
-	return -EOPNOTSUPP;
+	struct urext_buffer_layout l;
+	struct io_uring_ext_caps caps;
+	int ret;
+
+	memset(&l, 0, sizeof(l));
+	l.index = index;
+	ret = urext_register(t, URING_EXT_REGISTER_BUFFER_LAYOUT, &l, sizeof(l));
+	if (ret == -EACCES)
+		return -EOPNOTSUPP;
+	if (ret == -EINVAL) {
+		/* No such entry, or no such opcode? */
+		memset(&caps, 0, sizeof(caps));
+		return urext_uapi_query(&caps) ? -EOPNOTSUPP : ret;
+	}
+	if (ret)
+		return ret;
+
+	memset(layout, 0, sizeof(*layout));
+	layout->source = IO_URING_EXT_LAYOUT_KERNEL;
+	if (l.flags & URING_EXT_BUFFER_UNIFORM)
+		layout->flags |= IO_URING_EXT_LAYOUT_UNIFORM;
+	if (l.flags & URING_EXT_BUFFER_READ_ONLY)
+		layout->flags |= IO_URING_EXT_LAYOUT_READONLY;
+	if (l.flags & URING_EXT_BUFFER_KERNEL)
+		layout->flags |= IO_URING_EXT_LAYOUT_KBUF;
+	layout->len = l.len;
+	layout->present = l.len;
+	layout->runs = l.nr_runs;
+	layout->smallest = l.smallest_run;
+	layout->largest = l.largest_run;
+	layout->metadata = l.metadata_bytes;
+	layout->charged = l.charged_bytes;
+	return 0;
 }
 
-/* Register @nr read-only buffers in the table of @t from entry @off on. */
-int urext_uapi_register_readonly(struct urext_target t, unsigned off,
-				 const struct iovec *iovecs, unsigned nr,
-				 struct io_uring_ext_error *err)
+/* As urext_update(), for buffers that are read-only; the kernel has to have them. */
+int urext_uapi_update_readonly(struct urext_target t, const struct io_uring_ext_update *up,
+			       struct io_uring_ext_error *err)
 {
-	(void)t;
-	(void)iovecs;
-	(void)nr;
-	return urext_fail(err, -EOPNOTSUPP, IO_URING_EXT_STAGE_REGISTER, off,
-			  "this kernel has no read-only registered buffers");
+	return urext_update(t, up, URING_EXT_RSRC_READ_ONLY, err);
 }

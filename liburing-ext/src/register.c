@@ -92,7 +92,7 @@ int urext_clone(struct urext_target dst, struct urext_target src, unsigned src_o
 
 /* 0, or the errno of entry *@done, counted from the first. */
 static int update_all(struct urext_target t, unsigned off, const struct iovec *iovecs,
-		      const __u64 *tags, unsigned nr, unsigned *done)
+		      const __u64 *tags, unsigned nr, __u32 rsrc_flags, unsigned *done)
 {
 	int ret;
 
@@ -102,6 +102,8 @@ static int update_all(struct urext_target t, unsigned off, const struct iovec *i
 			.data = (uintptr_t)(iovecs + *done),
 			.tags = tags ? (uintptr_t)(tags + *done) : 0,
 			.nr = nr - *done,
+			/* Named "flags" too in newer headers */
+			.resv2 = rsrc_flags,
 		};
 
 		ret = urext_register(t, IORING_REGISTER_BUFFERS_UPDATE, &up, sizeof(up));
@@ -121,7 +123,7 @@ int urext_clear(struct urext_target t, unsigned off, unsigned nr)
 
 	for (i = 0; i < nr; i += n) {
 		n = nr - i < 64 ? nr - i : 64;
-		ret = update_all(t, off + i, none, NULL, n, &done);
+		ret = update_all(t, off + i, none, NULL, n, 0, &done);
 		if (ret)
 			return ret;
 	}
@@ -134,16 +136,16 @@ static int undo(struct urext_target t, const struct io_uring_ext_update *up, uns
 
 	if (!up->old_iovecs)
 		return urext_clear(t, up->off, nr);
-	return update_all(t, up->off, up->old_iovecs, up->old_tags, nr, &done);
+	return update_all(t, up->off, up->old_iovecs, up->old_tags, nr, 0, &done);
 }
 
 int urext_update(struct urext_target t, const struct io_uring_ext_update *up,
-		 struct io_uring_ext_error *err)
+		 __u32 rsrc_flags, struct io_uring_ext_error *err)
 {
 	unsigned done;
 	int ret, ret2;
 
-	ret = update_all(t, up->off, up->iovecs, up->tags, up->nr, &done);
+	ret = update_all(t, up->off, up->iovecs, up->tags, up->nr, rsrc_flags, &done);
 	if (!ret) {
 		urext_ok(err);
 		return 0;
@@ -176,5 +178,5 @@ int io_uring_ext_update_buffers(struct io_uring *ring,
 	    !urext_all_zero(up->resv, sizeof(up->resv)))
 		return urext_fail(err, -EINVAL, IO_URING_EXT_STAGE_ARGS, 0,
 				  "update of no entries, or with unknown flags");
-	return urext_update(urext_target_ring(ring), up, err);
+	return urext_update(urext_target_ring(ring), up, 0, err);
 }

@@ -87,6 +87,7 @@ static void add_seg(struct io_uring_ext_ring *r, const struct urext_region *reg,
 	r->segs[i].index = table_entry(r, reg);
 	r->segs[i].id = reg->id;
 	r->segs[i].fixed = fixed;
+	r->segs[i].source_only = reg->flags & IO_URING_EXT_REGION_READONLY;
 	r->nr_segs++;
 }
 

@@ -11,7 +11,10 @@
 
 #define URING_EXT_REGISTER_CLONE_BUFFERS	30
 #define URING_EXT_REGISTER_QUERY		35
+#define URING_EXT_REGISTER_BUFFER_LAYOUT	38
 #define URING_EXT_REGISTER_USE_REGISTERED_RING	(1U << 31)
+
+#define URING_EXT_RSRC_READ_ONLY		(1U << 1)
 
 #define URING_EXT_CLONE_SRC_REGISTERED		(1U << 0)
 #define URING_EXT_CLONE_DST_REPLACE		(1U << 1)
@@ -29,6 +32,48 @@ struct urext_clone_buffers {
 	__u32 nr;
 	__u32 pad[3];
 };
+
+/* <linux/io_uring/query.h> */
+struct urext_query_hdr {
+	__u64 next_entry;
+	__u64 query_data;
+	__u32 query_op;
+	__u32 size;
+	__s32 result;
+	__u32 resv[3];
+};
+
+#define URING_EXT_QUERY_REGBUF			4
+
+struct urext_query_regbuf {
+	__u64 max_buffer_bytes;
+	__u32 max_buffers;
+	__u32 register_flags;
+	__u32 update_flags;
+	__u32 layout_size;
+	__u64 features;
+};
+
+#define URING_EXT_FEATURE_RUNS			(1U << 0)
+#define URING_EXT_FEATURE_READ_ONLY		(1U << 1)
+#define URING_EXT_FEATURE_LAYOUT		(1U << 2)
+
+struct urext_buffer_layout {
+	__u32 index;
+	__u32 resv;
+	__u64 len;
+	__u64 nr_runs;
+	__u64 smallest_run;
+	__u64 largest_run;
+	__u64 metadata_bytes;
+	__u64 charged_bytes;
+	__u32 flags;
+	__u32 resv2;
+};
+
+#define URING_EXT_BUFFER_UNIFORM		(1U << 0)
+#define URING_EXT_BUFFER_READ_ONLY		(1U << 3)
+#define URING_EXT_BUFFER_KERNEL			(1U << 4)
 
 /* <linux/mman.h>, since 5.14 */
 #define URING_EXT_MADV_POPULATE_WRITE		23

@@ -48,13 +48,15 @@ static void check_restrictions(const struct io_uring_ext_caps *all)
 	t_restricted(&ring, update, 3);
 	CHECK_EQ(io_uring_ext_query(&ring, &caps), 0);
 	CHECK_EQ(caps.flags, all->flags & (IO_URING_EXT_CAP_UPDATE | IO_URING_EXT_CAP_TAGS |
-					   IO_URING_EXT_CAP_SPARSE));
+					   IO_URING_EXT_CAP_SPARSE | IO_URING_EXT_CAP_RUNS |
+					   IO_URING_EXT_CAP_READONLY));
 	CHECK_EQ(caps.max_buffer, all->max_buffer);
 	io_uring_queue_exit(&ring);
 
 	t_restricted(&ring, none, 1);
 	CHECK_EQ(io_uring_ext_query(&ring, &caps), 0);
-	CHECK_EQ(caps.flags, 0);
+	/* How the kernel keeps buffers is nothing that it could forbid */
+	CHECK_EQ(caps.flags, all->flags & IO_URING_EXT_CAP_RUNS);
 	io_uring_queue_exit(&ring);
 }
 
@@ -94,6 +96,10 @@ int main(void)
 	/* Both are there on any kernel that the library is for */
 	CHECK(caps.flags & IO_URING_EXT_CAP_UPDATE);
 	CHECK(caps.flags & IO_URING_EXT_CAP_TAGS);
+	/* Where the kernel tells one thing, it tells all */
+	CHECK_EQ(caps.max_buffer_source, caps.max_buffers_source);
+	CHECK_EQ(caps.max_buffer_source == IO_URING_EXT_KERNEL,
+		 !!(caps.flags & IO_URING_EXT_CAP_LAYOUT));
 	check_limits(&caps);
 	check_restrictions(&caps);
 	check_table_stays(&caps);

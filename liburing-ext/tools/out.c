@@ -161,9 +161,9 @@ static const char *source_str(const struct io_uring_ext_layout *l)
 	case IO_URING_EXT_LAYOUT_KERNEL:
 		return "told by the kernel";
 	case IO_URING_EXT_LAYOUT_PAGEMAP:
-		return "estimate from page frames; this kernel does not tell";
+		return "estimate from page frames";
 	default:
-		return "estimate from page sizes; this kernel does not tell";
+		return "estimate from page sizes";
 	}
 }
 

@@ -153,6 +153,22 @@ static void report_registration(struct probe *pr, const struct io_uring_ext_regi
 	printf("Released    in %.3f s\n", pr->release_s);
 }
 
+/* The picture is an estimate in any case; the figures are the kernel's where it tells. */
+static int look(struct probe *pr, const struct io_uring_ext_region_info *info,
+		const struct io_uring_ext_arena_info *arena, struct io_uring_ext_layout *layout,
+		unsigned char *map)
+{
+	struct io_uring_ext_layout told;
+	int ret;
+
+	ret = io_uring_ext_layout_estimate(0, arena->base, arena->size, layout, map, CELLS);
+	if (ret || !info->registered || info->nr_slots != 1 || !pr->nr_attached)
+		return ret;
+	if (!io_uring_ext_layout(&pr->ring[0], 0, arena->base, arena->size, &told))
+		*layout = told;
+	return 0;
+}
+
 static int run(struct probe *pr)
 {
 	struct io_uring_ext_layout layout;
@@ -196,7 +212,7 @@ static int run(struct probe *pr)
 	io_uring_ext_pool_region_info(pr->p, 0, &info);
 	io_uring_ext_pool_stats(pr->p, &stats);
 	say(pr, "looking at its layout ...");
-	ret = io_uring_ext_layout_estimate(0, arena.base, arena.size, &layout, map, CELLS);
+	ret = look(pr, &info, &arena, &layout, map);
 	release(pr);
 
 	json_open(&pr->j, NULL, '{');

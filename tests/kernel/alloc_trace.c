@@ -12,12 +12,17 @@
 
 #define TRACEFS		"/sys/kernel/tracing"
 #define INSTANCE	TRACEFS "/instances/alloc_trace"
-#define GUARD_PAGE	4096
+#define PAGE		4096UL
+#define GUARD_PAGE	PAGE
+/* Room for the pages that vfree() returns one by one */
+#define BUFFER_KB	"16384"
 
 enum kind {
 	ALLOC,
 	ALLOC_AREA,
+	ALLOC_PAGES,
 	FREE,
+	FREE_PAGES,
 };
 
 static const struct event {
@@ -33,6 +38,8 @@ static const struct event {
 	{ "kmem", "kmem_cache_free", FREE, " ptr=", NULL },
 	{ "vmalloc", "alloc_vmap_area", ALLOC_AREA, " va_start: ", " size=" },
 	{ "vmalloc", "free_vmap_area_noflush", FREE, " va_start=", NULL },
+	{ "kmem", "mm_page_alloc", ALLOC_PAGES, " pfn=", " order=" },
+	{ "kmem", "mm_page_free", FREE_PAGES, " pfn=", " order=" },
 };
 
 static int set(const char *name, const char *value, struct reason *why)
@@ -58,7 +65,8 @@ int alloc_trace_open(struct alloc_trace *trace, struct reason *why)
 		return because(why, "%s: %s", INSTANCE, strerror(errno));
 
 	/* Real addresses: hashed ones need randomness that a guest may not have yet. */
-	if (set("tracing_on", "0", why) || set("options/hash-ptr", "0", why))
+	if (set("tracing_on", "0", why) || set("options/hash-ptr", "0", why) ||
+	    set("buffer_size_kb", BUFFER_KB, why))
 		goto fail;
 	for (size_t i = 0; i < ARRAY_SIZE(events); i++) {
 		snprintf(name, sizeof(name), "events/%s/%s/enable", events[i].group,
@@ -178,6 +186,19 @@ static int field(const char *rest, const char *key, uint64_t *value)
 	return 0;
 }
 
+/* Pages of slabs, of vmalloc areas and of the user; see alloc_trace.h */
+static bool is_counted_elsewhere(const char *rest)
+{
+	static const char * const flags[] = {
+		"__GFP_COMP", "__GFP_NOWARN", "GFP_NOWAIT", "GFP_TRANSHUGE",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		if (strstr(rest, flags[i]))
+			return true;
+	return false;
+}
+
 static int apply(const char *rest, bool ours, struct live_table *table, struct alloc_usage *usage)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(events); i++) {
@@ -189,7 +210,10 @@ static int apply(const char *rest, bool ours, struct live_table *table, struct a
 			continue;
 		if (field(rest + len, event->address, &address))
 			return -1;
-		if (event->kind == FREE) {
+		/* Page frames have addresses too, which nothing else has. */
+		if (event->kind == ALLOC_PAGES || event->kind == FREE_PAGES)
+			address *= PAGE;
+		if (event->kind == FREE || event->kind == FREE_PAGES) {
 			remove_live(table, address);
 			return 0;
 		}
@@ -199,6 +223,11 @@ static int apply(const char *rest, bool ours, struct live_table *table, struct a
 			return 0;
 		if (event->kind == ALLOC_AREA)
 			bytes -= GUARD_PAGE;
+		if (event->kind == ALLOC_PAGES) {
+			if (is_counted_elsewhere(rest))
+				return 0;
+			bytes = PAGE << bytes;
+		}
 		usage->allocations++;
 		if (add_live(table, address, bytes))
 			return -1;

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Kernel memory that a system call of this thread allocates, as the allocators themselves report
- * it: the kmem:kmalloc, kmem:kmem_cache_alloc, vmalloc:alloc_vmap_area events and their
- * counterparts, in a tracefs instance of its own, allocations and frees paired by address.
+ * it: the kmem:kmalloc, kmem:kmem_cache_alloc, vmalloc:alloc_vmap_area and kmem:mm_page_alloc
+ * events and their counterparts, in a tracefs instance of its own, allocations and frees paired
+ * by address.
  *
  * Sizes are what the allocator really gives (bytes_alloc: the slab object, or whole pages of a
  * large kmalloc; for vmalloc the area without its guard page, plus its descriptors, which are
- * slab objects like any other). Pages taken directly from the page allocator are not seen, and
- * must not be: the same events announce the pages behind new slabs and vmalloc areas.
+ * slab objects like any other; whole pages from the page allocator). Nothing is counted twice:
+ * the page allocator also hands out what is behind slabs, large kmallocs and vmalloc areas, and
+ * folios and page tables for the user's memory. Those requests have __GFP_COMP or __GFP_NOWARN
+ * set, and a program or kernel function that wants a few pages for itself has neither.
  *
  * Tracing costs instructions, so never time what is traced.
  */

@@ -12,20 +12,33 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-#define THP_ENABLED	"/sys/kernel/mm/transparent_hugepage/enabled"
+#define THP		"/sys/kernel/mm/transparent_hugepage/"
 
 size_t backing_page_size(enum backing backing)
 {
 	switch (backing) {
 	case BACKING_4K:
+	case BACKING_SHMEM_4K:
 		return 4 * KIB;
+	case BACKING_16K:
+		return 16 * KIB;
+	case BACKING_64K:
+		return 64 * KIB;
+	case BACKING_1M:
+		return MIB;
 	case BACKING_THP:
+	case BACKING_THP_PTES:
 	case BACKING_HUGETLB_2M:
 		return 2 * MIB;
 	case BACKING_HUGETLB_1G:
 		return GIB;
 	}
 	abort();
+}
+
+bool backing_is_anonymous(enum backing backing)
+{
+	return backing < BACKING_SHMEM_4K;
 }
 
 /*
@@ -50,13 +63,15 @@ static int reserve(struct memory *mem, struct reason *why)
 	return 0;
 }
 
-static int map_hugetlb(struct memory *mem, struct reason *why)
+static int map_memfd(struct memory *mem, struct reason *why)
 {
 	const struct layout *layout = &mem->layout;
-	unsigned int flag = mem->page_size == GIB ? MFD_HUGE_1GB : MFD_HUGE_2MB;
+	unsigned int flags = MFD_CLOEXEC;
 	int fd, ret = 0;
 
-	fd = memfd_create("layout", MFD_CLOEXEC | MFD_HUGETLB | flag);
+	if (layout->backing != BACKING_SHMEM_4K)
+		flags |= MFD_HUGETLB | (mem->page_size == GIB ? MFD_HUGE_1GB : MFD_HUGE_2MB);
+	fd = memfd_create("layout", flags);
 	if (fd < 0)
 		return because(why, "memfd_create of %zu KiB pages: %s", mem->page_size / KIB,
 			       strerror(errno));
@@ -68,7 +83,7 @@ static int map_hugetlb(struct memory *mem, struct reason *why)
 		if (mmap(mem->addr + off, layout->alias, PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd, 0) != MAP_FAILED)
 			continue;
-		ret = because(why, "mmap of %zu huge pages of %zu KiB: %s",
+		ret = because(why, "mmap of %zu pages of %zu KiB: %s",
 			      layout->alias / mem->page_size, mem->page_size / KIB,
 			      strerror(errno));
 		break;
@@ -78,19 +93,44 @@ out:
 	return ret;
 }
 
-/* Makes THP possible where it is switched off; left on, as nothing else runs in a test guest. */
-static int enable_thp(struct reason *why)
+/*
+ * Folios of @bytes and no others where madvise() asks for large ones. Left so, as nothing else
+ * runs in a test guest.
+ */
+static int enable_folios(size_t bytes, struct reason *why)
 {
-	char line[64];
-	int ret = read_line(THP_ENABLED, line, sizeof(line));
+	char path[96];
+	bool found = false;
+	int ret;
 
-	if (ret)
-		return because(why, "%s: %s", THP_ENABLED, strerror(-ret));
-	if (!strstr(line, "[never]"))
+	for (size_t size = 4 * KIB; size <= 2 * MIB; size *= 2) {
+		snprintf(path, sizeof(path), THP "hugepages-%zukB/enabled", size / KIB);
+		ret = write_string(path, size == bytes ? "madvise" : "never");
+		if (ret && ret != -ENOENT)
+			return because(why, "%s: %s", path, strerror(-ret));
+		found |= !ret && size == bytes;
+	}
+	if (found)
 		return 0;
-	ret = write_string(THP_ENABLED, "madvise");
+	/* Kernels before 6.8 know THP only. */
+	if (bytes != 2 * MIB)
+		return because(why, "no folios of %zu KiB on this kernel", bytes / KIB);
+	ret = write_string(THP "enabled", "madvise");
 	if (ret)
-		return because(why, "%s: %s", THP_ENABLED, strerror(-ret));
+		return because(why, "%senabled: %s", THP, strerror(-ret));
+	return 0;
+}
+
+/*
+ * A VMA that ends inside of a THP makes the kernel map it by PTEs, and it stays so when the VMA
+ * is whole again.
+ */
+static int map_by_ptes(const struct memory *mem, struct reason *why)
+{
+	for (size_t off = 0; off < mem->size; off += mem->page_size)
+		if (madvise(mem->addr + off, 4 * KIB, MADV_DONTDUMP) ||
+		    madvise(mem->addr + off, 4 * KIB, MADV_DODUMP))
+			return because(why, "MADV_DONTDUMP, MADV_DODUMP: %s", strerror(errno));
 	return 0;
 }
 
@@ -118,21 +158,23 @@ static int replace_pages(struct memory *mem, struct reason *why)
 
 static int map_anonymous(struct memory *mem, struct reason *why)
 {
-	bool thp = mem->layout.backing == BACKING_THP;
+	bool large = mem->page_size > 4 * KIB;
 
-	if (thp && enable_thp(why))
+	if (large && enable_folios(mem->page_size, why))
 		return -1;
 	if (mmap(mem->addr, mem->size, PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
 		return because(why, "mmap: %s", strerror(errno));
-	if (madvise(mem->addr, mem->size, thp ? MADV_HUGEPAGE : MADV_NOHUGEPAGE))
-		return because(why, "%s: %s", thp ? "MADV_HUGEPAGE" : "MADV_NOHUGEPAGE",
+	if (madvise(mem->addr, mem->size, large ? MADV_HUGEPAGE : MADV_NOHUGEPAGE))
+		return because(why, "%s: %s", large ? "MADV_HUGEPAGE" : "MADV_NOHUGEPAGE",
 			       strerror(errno));
 	if (madvise(mem->addr, mem->size, MADV_POPULATE_WRITE))
 		return because(why, "MADV_POPULATE_WRITE: %s", strerror(errno));
-	/* What is huge stays huge; khugepaged must not collapse what is split below. */
-	if (thp && madvise(mem->addr, mem->size, MADV_NOHUGEPAGE))
+	/* What is large stays as it is; khugepaged must not collapse it. */
+	if (large && madvise(mem->addr, mem->size, MADV_NOHUGEPAGE))
 		return because(why, "MADV_NOHUGEPAGE: %s", strerror(errno));
+	if (mem->layout.backing == BACKING_THP_PTES && map_by_ptes(mem, why))
+		return -1;
 	if (mem->layout.replace_every)
 		return replace_pages(mem, why);
 	return 0;
@@ -140,8 +182,7 @@ static int map_anonymous(struct memory *mem, struct reason *why)
 
 int memory_map(struct memory *mem, const struct layout *layout, struct reason *why)
 {
-	bool hugetlb = layout->backing == BACKING_HUGETLB_2M ||
-		       layout->backing == BACKING_HUGETLB_1G;
+	bool anonymous = backing_is_anonymous(layout->backing);
 	int ret;
 
 	memset(mem, 0, sizeof(*mem));
@@ -152,13 +193,13 @@ int memory_map(struct memory *mem, const struct layout *layout, struct reason *w
 		mem->layout.alias = layout->size;
 
 	if (!mem->size || mem->size % mem->page_size || mem->size % mem->layout.alias ||
-	    mem->layout.alias % mem->page_size || (!hugetlb && mem->layout.alias != mem->size))
+	    mem->layout.alias % mem->page_size || (anonymous && mem->layout.alias != mem->size))
 		return because(why, "no such layout: %zu bytes aliased by %zu in pages of %zu KiB",
 			       mem->size, mem->layout.alias, mem->page_size / KIB);
 
 	ret = reserve(mem, why);
 	if (!ret)
-		ret = hugetlb ? map_hugetlb(mem, why) : map_anonymous(mem, why);
+		ret = anonymous ? map_anonymous(mem, why) : map_memfd(mem, why);
 	if (!ret)
 		ret = memory_verify(mem, why);
 	if (ret)

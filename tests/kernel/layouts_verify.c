@@ -96,6 +96,8 @@ static int read_pfns(const char *addr, uint64_t *pfns, size_t count, struct reas
 	return 0;
 }
 
+#define FLAG(name)	(1ULL << KPF_##name)
+
 static int check_flags(uint64_t pfn, uint64_t wanted, uint64_t unwanted, struct reason *why)
 {
 	uint64_t flags;
@@ -109,11 +111,11 @@ static int check_flags(uint64_t pfn, uint64_t wanted, uint64_t unwanted, struct 
 	return 0;
 }
 
-#define FLAG(name)	(1ULL << KPF_##name)
 #define SINGLE_NOT	(FLAG(COMPOUND_HEAD) | FLAG(COMPOUND_TAIL) | FLAG(THP) | FLAG(HUGE))
 
 static int check_single_pages(const struct memory *mem, struct reason *why)
 {
+	uint64_t kind = FLAG(SWAPBACKED) | (mem->layout.backing == BACKING_4K ? FLAG(ANON) : 0);
 	size_t pages = mem->size / (4 * KIB);
 	size_t samples = min_size(pages, FLAG_SAMPLES);
 
@@ -121,7 +123,42 @@ static int check_single_pages(const struct memory *mem, struct reason *why)
 		uint64_t pfn;
 
 		if (read_pfns(mem->addr + i * (pages / samples) * 4 * KIB, &pfn, 1, why) ||
-		    check_flags(pfn, FLAG(ANON), SINGLE_NOT, why))
+		    check_flags(pfn, kind, SINGLE_NOT, why))
+			return -1;
+	}
+	return 0;
+}
+
+/* Every page of a folio that is mapped by PTEs is where it belongs, and the folio ends there. */
+static int check_folio(const char *addr, size_t pages, struct reason *why)
+{
+	uint64_t pfns[THP_PAGES], flags[THP_PAGES];
+
+	if (read_pfns(addr, pfns, pages, why) ||
+	    read_u64s("/proc/kpageflags", pfns[0], flags, pages, why))
+		return -1;
+	for (size_t i = 0; i < pages; i++) {
+		if (pfns[0] % pages || pfns[i] != pfns[0] + i)
+			return because(why, "page %zu of the folio at %p is page frame %#llx", i,
+				       addr, (unsigned long long)pfns[i]);
+		if (!(flags[i] & FLAG(ANON)) || flags[i] & FLAG(HUGE) ||
+		    !(flags[i] & (i ? FLAG(COMPOUND_TAIL) : FLAG(COMPOUND_HEAD))))
+			return because(why, "page %zu of the folio at %p: flags %#llx", i, addr,
+				       (unsigned long long)flags[i]);
+	}
+	return 0;
+}
+
+static int check_folios(const struct memory *mem, struct reason *why)
+{
+	uint64_t next;
+
+	for (size_t off = 0; off < mem->size; off += mem->page_size) {
+		if (check_folio(mem->addr + off, mem->page_size / (4 * KIB), why))
+			return -1;
+		/* A larger folio would go on behind its end. */
+		if (read_pfns(mem->addr + off, &next, 1, why) ||
+		    check_flags(next + mem->page_size / (4 * KIB), 0, FLAG(COMPOUND_TAIL), why))
 			return -1;
 	}
 	return 0;
@@ -150,9 +187,10 @@ static int check_replaced(const struct memory *mem, size_t replaced, struct reas
 
 int memory_verify(const struct memory *mem, struct reason *why)
 {
-	bool anon = mem->layout.backing == BACKING_4K || mem->layout.backing == BACKING_THP;
-	uint64_t kb = mem->size / KIB, page_kb = anon ? 4 : mem->page_size / KIB;
-	uint64_t thp_kb = mem->layout.backing == BACKING_THP ?
+	enum backing backing = mem->layout.backing;
+	bool hugetlb = backing == BACKING_HUGETLB_2M || backing == BACKING_HUGETLB_1G;
+	uint64_t kb = mem->size / KIB, page_kb = hugetlb ? mem->page_size / KIB : 4;
+	uint64_t thp_kb = backing == BACKING_THP ?
 		(mem->size - mem->nr_replaced * mem->page_size) / KIB : 0;
 	struct smaps sum;
 
@@ -168,12 +206,14 @@ int memory_verify(const struct memory *mem, struct reason *why)
 	if (sum.thp_kb != thp_kb)
 		return because(why, "%llu KiB mapped by PMD as THP instead of %llu",
 			       (unsigned long long)sum.thp_kb, (unsigned long long)thp_kb);
-	if (sum.hugetlb_kb != (anon ? 0 : kb) || sum.rss_kb != (anon ? kb : 0))
+	if (sum.hugetlb_kb != (hugetlb ? kb : 0) || sum.rss_kb != (hugetlb ? 0 : kb))
 		return because(why, "%llu KiB of hugetlb, %llu KiB of other pages of %llu present",
 			       (unsigned long long)sum.hugetlb_kb, (unsigned long long)sum.rss_kb,
 			       (unsigned long long)kb);
-	if (mem->layout.backing == BACKING_4K)
+	if (backing == BACKING_4K || backing == BACKING_SHMEM_4K)
 		return check_single_pages(mem, why);
+	if (backing_is_anonymous(backing) && backing != BACKING_THP)
+		return check_folios(mem, why);
 	for (size_t i = 0; i < mem->nr_replaced; i++)
 		if (check_replaced(mem, mem->replaced[i], why))
 			return -1;

@@ -410,15 +410,7 @@ static void run_error(const char *name, int prot, size_t hole, int expected)
 
 static bool selected(const char *name)
 {
-	const char *at = opt.only;
-	size_t len = strlen(name);
-
-	if (!at)
-		return true;
-	for (; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
-		if (!strncmp(at, name, len) && (!at[len] || at[len] == ','))
-			return true;
-	return false;
+	return !opt.only || name_in_list(name, opt.only);
 }
 
 static void open_targets(void)

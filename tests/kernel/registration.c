@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
-#include <linux/membarrier.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "caps.h"
 #include "registration.h"
@@ -46,25 +42,6 @@ int registration_trace(struct alloc_trace *trace, const struct iovec *iov, bool 
 out:
 	io_uring_queue_exit(&ring);
 	return ret;
-}
-
-/*
- * Lets what earlier calls left for later (RCU callbacks, unmapping of vmalloc areas, statistics)
- * happen now, and returns at a fixed distance from the timer tick: without this a count differs
- * from run to run by up to a tenth. Sleeping costs nothing under icount.
- */
-static void settle(void)
-{
-	const uint64_t period = 100000000, distance = 1000000;
-	uint64_t until = (now_ns() / period + 2) * period + distance;
-	struct timespec ts = {
-		.tv_sec = (time_t)(until / 1000000000),
-		.tv_nsec = (long)(until % 1000000000),
-	};
-
-	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)
-		;
 }
 
 static int time_once(const struct iovec *iov, bool charged, struct registration_time *time,

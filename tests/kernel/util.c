@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/membarrier.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -52,6 +54,20 @@ uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
+void settle(void)
+{
+	const uint64_t period = 100000000, distance = 1000000;
+	uint64_t until = (now_ns() / period + 2) * period + distance;
+	struct timespec ts = {
+		.tv_sec = (time_t)(until / 1000000000),
+		.tv_nsec = (long)(until % 1000000000),
+	};
+
+	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)
+		;
+}
+
 const char *errno_name(int err)
 {
 	const char *name = strerrorname_np(err);
@@ -90,6 +106,16 @@ int write_string(const char *path, const char *text)
 		ret = -EIO;
 	close(fd);
 	return ret;
+}
+
+bool name_in_list(const char *name, const char *list)
+{
+	size_t len = strlen(name);
+
+	for (; list; list = strchr(list, ',') ? strchr(list, ',') + 1 : NULL)
+		if (!strncmp(list, name, len) && (!list[len] || list[len] == ','))
+			return true;
+	return false;
 }
 
 int read_key(const char *path, const char *key, uint64_t *value)

@@ -207,8 +207,9 @@ void pin_runs_push_array(struct pin_runs *runs, unsigned long pfn,
 			 unsigned long nr_pages);
 
 /* The caller made sure that there is room. */
-static inline void pin_runs_push(struct pin_runs *runs, unsigned long pfn,
-				 unsigned long nr_pages)
+static __always_inline void pin_runs_push(struct pin_runs *runs,
+					  unsigned long pfn,
+					  unsigned long nr_pages)
 {
 	u64 entry;
 
@@ -304,6 +305,8 @@ long pin_user_runs_fast(unsigned long start, unsigned long nr_pages,
 void unpin_user_runs(struct pin_runs *runs, enum unpin_dirty dirty);
 void unpin_user_bvecs(const struct bio_vec *bvecs, unsigned long nr_bvecs,
 		      enum unpin_dirty dirty);
+const struct bio_vec *pin_run_end_bvec(const struct bio_vec *bvec,
+				       const struct bio_vec *end);
 
 int pin_user_runs_alloc(unsigned long start, unsigned long nr_pages,
 			unsigned int gup_flags, struct pin_runs *runs);

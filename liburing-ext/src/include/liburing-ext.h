@@ -368,8 +368,9 @@ int io_uring_ext_pool_create(struct io_uring_ext_pool **pool,
 int io_uring_ext_pool_destroy(struct io_uring_ext_pool *pool);
 
 /* io_uring_ext_region.flags */
-/* Source only (WRITE_FIXED, SEND_ZC): memory may be read-only.  Needs
-   IO_URING_EXT_CAP_READONLY; without it the call fails, it does not downgrade. */
+/* Source only (WRITE_FIXED, SEND_ZC): memory may be read-only.  Reads into it are
+   prepared plain.  Needs IO_URING_EXT_CAP_READONLY; without it the call fails, it
+   does not downgrade. */
 #define IO_URING_EXT_REGION_READONLY	(1U << 0)
 
 struct io_uring_ext_region {
@@ -565,7 +566,7 @@ struct io_uring_ext_ring_stats {
 	__u64 plain_unregistered;	/* in a region, not registered here */
 	__u64 plain_outside;		/* in no region that this ring knows */
 	__u64 plain_straddle;		/* crosses slots, or iovecs in several */
-	__u64 plain_unable;		/* the kernel or the length forbids fixed */
+	__u64 plain_unable;		/* the kernel, the length or the region forbids it */
 	__u32 regions;			/* held */
 	__u32 slots;			/* held */
 	__u64 syncs;			/* that found something to do */
@@ -586,6 +587,7 @@ io_uring_ext_ring_caps(const struct io_uring_ext_ring *r);
  *
  * 1: fixed, 0: plain.  They do not fail; a wrong fd or address shows in the CQE.
  *
+ * Reads into a region that is a source only are plain.
  * readv and writev are fixed where all vectors lie in one slot (6.15).  send_zc
  * needs 6.0 in either form.  @zc_flags are IORING_SEND_ZC_* and IORING_RECVSEND_*.
  */
@@ -676,7 +678,8 @@ enum io_uring_ext_layout_source {
 
 /* io_uring_ext_layout.flags */
 #define IO_URING_EXT_LAYOUT_ESTIMATE	(1U << 0) /* not told by the kernel */
-#define IO_URING_EXT_LAYOUT_UNIFORM	(1U << 1) /* interior runs are one size */
+/* interior runs are one size; told by the kernel: multiples of one size */
+#define IO_URING_EXT_LAYOUT_UNIFORM	(1U << 1)
 #define IO_URING_EXT_LAYOUT_READONLY	(1U << 2)
 #define IO_URING_EXT_LAYOUT_KBUF	(1U << 3) /* the kernel's own memory */
 
@@ -690,14 +693,22 @@ struct io_uring_ext_layout {
 	__u64 largest;
 	/* IO_URING_EXT_UNLIMITED where the kernel does not tell */
 	__u64 metadata;			/* bytes of the kernel's tables */
-	__u64 charged;			/* bytes charged to RLIMIT_MEMLOCK */
+	/* Bytes that registering added to what counts towards RLIMIT_MEMLOCK */
+	__u64 charged;
 	__u64 resv[4];
 };
 
 /*
  * The layout of entry @index of @ring, which was registered as @len bytes at @base;
- * from the kernel where IO_URING_EXT_CAP_LAYOUT is there, else as
- * io_uring_ext_layout_estimate().
+ * from the kernel where IO_URING_EXT_CAP_LAYOUT is there, which then knows @base and
+ * @len itself; else as io_uring_ext_layout_estimate().  The kernel counts the runs
+ * when it is asked: not for the path of requests.
+ *
+ * From the kernel:
+ * -EINVAL  beyond the end of the table.
+ * -ENOENT  the entry is empty.
+ * -ENXIO   there is no table.
+ * -EEXIST  the ring belongs to another thread (IORING_SETUP_SINGLE_ISSUER).
  */
 int io_uring_ext_layout(struct io_uring *ring, unsigned index, const void *base,
 			size_t len, struct io_uring_ext_layout *layout);

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The interface of registered buffers: read-only ones, limits and features by query, the layout
+ * of a buffer, fdinfo. As root, in a guest.
+ *
+ * Each case runs in a process of its own; afterwards nothing may be pinned or charged. On a
+ * kernel without the series (--expect stock) the cases are those that say that it refuses what it
+ * does not know, and those of what stays the same. Which kernel it is has to be said: one that
+ * lost its query must not pass as the other.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <getopt.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "pattern.h"
+#include "regbuf_uapi.h"
+#include "vmstat.h"
+
+#define MNT	"/mnt"
+
+int uapi_register(int fd, unsigned int opcode, const void *arg, unsigned int nr_args)
+{
+	long ret = syscall(__NR_io_uring_register, fd, opcode, arg, nr_args);
+
+	return ret < 0 ? -errno : (int)ret;
+}
+
+void uapi_ring(struct io_uring *ring)
+{
+	EXPECT(io_uring_queue_init(8, ring, 0), 0);
+}
+
+int uapi_buffers(struct io_uring *ring, const struct iovec *iov, unsigned int nr,
+		 unsigned int flags)
+{
+	struct io_uring_rsrc_register reg = {
+		.nr = nr,
+		.flags = flags,
+		.data = (uintptr_t)iov,
+	};
+
+	return uapi_register(ring->ring_fd, IORING_REGISTER_BUFFERS2, &reg, sizeof(reg));
+}
+
+int uapi_update(struct io_uring *ring, unsigned int off, const struct iovec *iov, unsigned int nr,
+		unsigned int flags)
+{
+	struct io_uring_rsrc_update2 up = {
+		.offset = off,
+		.data = (uintptr_t)iov,
+		.nr = nr,
+		.flags = flags,
+	};
+
+	return uapi_register(ring->ring_fd, IORING_REGISTER_BUFFERS_UPDATE, &up, sizeof(up));
+}
+
+int uapi_buffer(struct io_uring *ring, const void *addr, size_t len, unsigned int flags)
+{
+	struct iovec iov = { (void *)addr, len };
+
+	return uapi_buffers(ring, &iov, 1, flags);
+}
+
+int uapi_clone(struct io_uring *dst, struct io_uring *src)
+{
+	struct io_uring_clone_buffers clone = { .src_fd = (unsigned int)src->ring_fd };
+
+	return uapi_register(dst->ring_fd, IORING_REGISTER_CLONE_BUFFERS, &clone, 1);
+}
+
+struct io_uring_sqe *uapi_sqe(struct io_uring *ring, unsigned int op, int fd, const void *addr,
+			      unsigned int len, unsigned int buf_index)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+
+	EXPECT_TRUE(sqe);
+	memset(sqe, 0, sizeof(*sqe));
+	sqe->opcode = (__u8)op;
+	sqe->fd = fd;
+	sqe->addr = (uintptr_t)addr;
+	sqe->len = len;
+	sqe->buf_index = (__u16)buf_index;
+	return sqe;
+}
+
+int uapi_run(struct io_uring *ring)
+{
+	struct io_uring_cqe *cqe;
+	bool more;
+	int res;
+
+	EXPECT(io_uring_submit_and_wait(ring, 1), 1);
+	EXPECT(io_uring_wait_cqe(ring, &cqe), 0);
+	res = cqe->res;
+	more = cqe->flags & IORING_CQE_F_MORE;
+	io_uring_cqe_seen(ring, cqe);
+	if (more) {
+		EXPECT(io_uring_wait_cqe(ring, &cqe), 0);
+		EXPECT_TRUE(cqe->flags & IORING_CQE_F_NOTIF);
+		io_uring_cqe_seen(ring, cqe);
+	}
+	return res;
+}
+
+void uapi_expect_content(struct io_uring *ring, unsigned int buf_index, const void *addr,
+			 size_t len, const void *want)
+{
+	char bounce[4096];
+	int fds[2];
+
+	EXPECT(pipe(fds), 0);
+	for (size_t off = 0; off < len; off += sizeof(bounce)) {
+		size_t n = min_size(sizeof(bounce), len - off);
+
+		uapi_sqe(ring, IORING_OP_WRITE_FIXED, fds[1], (const char *)addr + off,
+			 (unsigned int)n, buf_index);
+		EXPECT(uapi_run(ring), n);
+		EXPECT(read(fds[0], bounce, sizeof(bounce)), n);
+		if (memcmp(bounce, (const char *)want + off, n))
+			fail("the buffer differs from what it should be within %zu bytes at %zu",
+			     n, off);
+	}
+	close(fds[0]);
+	close(fds[1]);
+}
+
+void *uapi_map(size_t len, int prot, int flags, int fd)
+{
+	void *mem = mmap(NULL, len, prot, flags, fd, 0);
+
+	if (mem == MAP_FAILED)
+		fail("mmap of %zu bytes: %s", len, strerror(errno));
+	return mem;
+}
+
+int uapi_file(size_t len, uint64_t seed)
+{
+	char *data = malloc(len);
+	int fd = open(MNT "/file", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	EXPECT_TRUE(data);
+	if (fd < 0)
+		fail(MNT "/file: %s", strerror(errno));
+	pattern_fill(data, len, 0, seed);
+	EXPECT(write(fd, data, len), len);
+	EXPECT(fsync(fd), 0);
+	free(data);
+	return fd;
+}
+
+static int run_case(const struct uapi_case *c)
+{
+	struct vmstat before;
+	struct reason why;
+	int status;
+	pid_t pid;
+
+	vmstat_start(&before);
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0)
+		die("fork: %s", strerror(errno));
+	if (!pid) {
+		c->run();
+		exit(0);
+	}
+	if (waitpid(pid, &status, 0) != pid)
+		die("waitpid: %s", strerror(errno));
+	if (vmstat_balanced(&before, &why)) {
+		note("  %s", why.text);
+		return 1;
+	}
+	if (WIFSIGNALED(status))
+		note("  %s", strsignal(WTERMSIG(status)));
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+static void usage(void)
+{
+	fputs("usage: regbuf_uapi --expect patched|stock --fs-device DEVICE [PATTERN...]\n\n"
+	      "DEVICE has an ext4 that is mounted on " MNT ".\n", stderr);
+	exit(2);
+}
+
+static bool wanted(const char *name, char **patterns)
+{
+	if (!*patterns)
+		return true;
+	for (; *patterns; patterns++)
+		if (!fnmatch(*patterns, name, 0))
+			return true;
+	return false;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "expect", required_argument, NULL, 'e' },
+		{ "fs-device", required_argument, NULL, 'f' },
+		{ }
+	};
+	const struct uapi_case *tables[] = { stock_cases, readonly_cases, tell_cases };
+	unsigned int passed = 0, failed = 0, skipped = 0;
+	const char *expect = "", *device = NULL;
+	bool stock;
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (opt == 'e')
+			expect = optarg;
+		else if (opt == 'f')
+			device = optarg;
+		else
+			usage();
+	}
+	stock = !strcmp(expect, "stock");
+	if (!device || (!stock && strcmp(expect, "patched")))
+		usage();
+	mkdir(MNT, 0755);
+	if (mount(device, MNT, "ext4", 0, NULL))
+		die("cannot mount %s: %s", device, strerror(errno));
+
+	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
+		for (const struct uapi_case *c = tables[i]; c->name; c++) {
+			int ret;
+
+			/* stock_cases stand for all that stock does not have. */
+			if ((stock ? !c->stock : tables[i] == stock_cases) ||
+			    !wanted(c->name, argv + optind))
+				continue;
+			ret = run_case(c);
+			passed += !ret;
+			skipped += ret == 77;
+			failed += ret && ret != 77;
+			printf("%-8s%s\n", ret == 77 ? "skipped" : ret ? "FAILED" : "ok", c->name);
+		}
+	}
+	umount(MNT);
+	printf("%u passed, %u failed, %u skipped\n", passed, failed, skipped);
+	return failed || !passed;
+}
