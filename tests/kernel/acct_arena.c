@@ -25,10 +25,10 @@ static const struct part {
 } parts[] = {
 	{ THP, 2 * HUGE, 512, 0 },
 	{ THP, HUGE, 512, 100 * PAGE },
+	{ MTHP, MIB, 16, 0 },
+	{ SINGLE, MIB, 1, 0 },
 	/* Two pages, and the first of them again. */
 	{ HUGETLB, 3 * HUGE, 512, 0 },
-	{ MTHP, 512 * KIB, 16, 0 },
-	{ SINGLE, 512 * KIB, 1, 0 },
 };
 
 #define HUGETLB_SIZE	(2 * HUGE)

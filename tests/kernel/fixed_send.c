@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * fixed_send: SEND_ZC and SENDMSG_ZC from registered buffers, over TCP on the loopback device.
+ *
+ *  - The data that arrives, of random parts of memory of all layouts, around edges of folios and
+ *    at any alignment; as one range, and as iovecs.
+ *  - The same when the receiver reads only after the buffer has been unregistered, its memory
+ *    unmapped, and other memory filled: what is queued must be kept until it is sent.
+ *  - What the socket is charged for queued data. A frag is charged with the pages that it has a
+ *    part of; one that is charged with all that lies before it in its folio would fill the send
+ *    buffer a hundred times too early.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/sock_diag.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "acct_arena.h"
+#include "pattern.h"
+#include "uring.h"
+#include "vmstat.h"
+
+#ifndef IORING_RECVSEND_FIXED_BUF
+#define IORING_RECVSEND_FIXED_BUF	(1U << 2)
+#endif
+#ifndef SO_MEMINFO
+#define SO_MEMINFO	55
+#endif
+
+#define PAGE		(4 * KIB)
+#define VECS_MAX	16
+#define LATE_BYTES	(8 * MIB)
+#define SENDS		200
+#define TIMEOUT_MS	20000
+
+static struct acct_arena arena;
+static uint64_t random_state = 1;
+
+static size_t below(size_t n)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return (size_t)(random_state % n);
+}
+
+struct connection {
+	int from, to;
+	struct io_uring ring;
+	unsigned int unfinished;	/* notifications to come */
+};
+
+static void connect_pair(struct connection *conn, int sndbuf, int rcvbuf)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET };
+	socklen_t len = sizeof(addr);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), ret;
+
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	conn->from = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	/* The receiver's is inherited from the listener, and decides over the window. */
+	if (listener < 0 || conn->from < 0 ||
+	    (sndbuf && setsockopt(conn->from, SOL_SOCKET, SO_SNDBUFFORCE, &sndbuf, sizeof(sndbuf))) ||
+	    (rcvbuf && setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof(rcvbuf))) ||
+	    bind(listener, (struct sockaddr *)&addr, sizeof(addr)) || listen(listener, 1) ||
+	    getsockname(listener, (struct sockaddr *)&addr, &len) ||
+	    connect(conn->from, (struct sockaddr *)&addr, sizeof(addr)))
+		die("socket: %s", strerror(errno));
+	conn->to = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	if (conn->to < 0)
+		die("accept: %s", strerror(errno));
+	close(listener);
+	ret = io_uring_queue_init(8, &conn->ring, 0);
+	if (ret)
+		die("io_uring_queue_init: %s", strerror(-ret));
+	conn->unfinished = 0;
+}
+
+static void disconnect_pair(struct connection *conn)
+{
+	close(conn->from);
+	close(conn->to);
+	io_uring_queue_exit(&conn->ring);
+}
+
+/* What the whole buffer of slot 0 is. */
+static void register_all(struct connection *conn, void *addr, size_t len)
+{
+	struct iovec iov = { addr, len };
+	int ret = io_uring_register_buffers(&conn->ring, &iov, 1);
+
+	if (ret)
+		die("registering: %s", strerror(-ret));
+}
+
+static void prepare(struct connection *conn, const struct iovec *iov, unsigned int nr,
+		    struct msghdr *msg, int flags)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&conn->ring);
+
+	if (nr == 1) {
+		io_uring_prep_send_zc_fixed(sqe, conn->from, iov->iov_base, iov->iov_len, flags, 0,
+					    0);
+	} else {
+		*msg = (struct msghdr){ .msg_iov = (struct iovec *)iov, .msg_iovlen = nr };
+		io_uring_prep_sendmsg_zc(sqe, conn->from, msg, (unsigned int)flags);
+		sqe->ioprio |= IORING_RECVSEND_FIXED_BUF;
+		sqe->buf_index = 0;
+	}
+}
+
+/* Takes what is there from the completion queue. @result: of the send, when it is seen. */
+static void reap(struct connection *conn, int *result)
+{
+	struct io_uring_cqe *cqe;
+
+	while (!io_uring_peek_cqe(&conn->ring, &cqe)) {
+		if (cqe->flags & IORING_CQE_F_NOTIF) {
+			conn->unfinished--;
+		} else {
+			*result = cqe->res;
+			if (cqe->flags & IORING_CQE_F_MORE)
+				conn->unfinished++;
+		}
+		io_uring_cqe_seen(&conn->ring, cqe);
+	}
+}
+
+static int wait_readable(const struct connection *conn, struct reason *why)
+{
+	struct pollfd fds[] = {
+		{ .fd = conn->to, .events = POLLIN },
+		{ .fd = conn->ring.ring_fd, .events = POLLIN },
+	};
+
+	if (poll(fds, 2, TIMEOUT_MS) <= 0)
+		return because(why, "nothing happens any more");
+	return 0;
+}
+
+/* Sends it all, while receiving to @data. */
+static int send_all(struct connection *conn, const struct iovec *iov, unsigned int nr,
+		    size_t total, char *data, struct reason *why)
+{
+	struct msghdr msg;
+	size_t got = 0;
+	int result = 0, ret;
+
+	prepare(conn, iov, nr, &msg, MSG_WAITALL);
+	ret = io_uring_submit(&conn->ring);
+	if (ret != 1)
+		return because(why, "submitting: %s", strerror(-ret));
+	while (got < total || !result || conn->unfinished) {
+		ssize_t len = recv(conn->to, data + got, total - got, MSG_DONTWAIT);
+
+		if (len > 0)
+			got += (size_t)len;
+		reap(conn, &result);
+		if (result < 0)
+			return because(why, "%s", strerror(-result));
+		if (result && (size_t)result != total)
+			return because(why, "%d of %zu bytes sent", result, total);
+		if (len < 0 && (got < total || !result || conn->unfinished) &&
+		    wait_readable(conn, why))
+			return -1;
+	}
+	return 0;
+}
+
+static size_t random_start(size_t len)
+{
+	size_t at = below(ACCT_ARENA_UNIQUE - len);
+
+	/* Half of them across an edge of some page or folio. */
+	switch (below(4)) {
+	case 0:
+		at = ALIGN_DOWN(at, 2 * MIB) + (at < 2 * MIB ? 0 : 2 * MIB - len / 2);
+		break;
+	case 1:
+		at = ALIGN_DOWN(at, 64 * KIB) + below(16);
+	}
+	return min_size(at, ACCT_ARENA_UNIQUE - len);
+}
+
+static int test_data(struct reason *why)
+{
+	static const size_t lens[] = { 1, 100, 4096, 5000, 17000, 66000, 300000, 2100000 };
+	struct connection conn;
+	char *data = malloc(4 * MIB);
+	int ret = 0;
+
+	if (!data)
+		die("out of memory");
+	connect_pair(&conn, 0, 0);
+	pattern_fill(arena.addr, arena.size, 0, 7);
+	/* The huge page that is mapped twice has the data of its second place. */
+	pattern_fill(arena.addr, ACCT_ARENA_UNIQUE, 0, 7);
+	register_all(&conn, arena.addr, arena.size);
+	for (int i = 0; i < SENDS && !ret; i++) {
+		unsigned int nr = i % 2 ? 2 + (unsigned int)below(VECS_MAX - 1) : 1;
+		struct iovec iov[VECS_MAX];
+		size_t total = 0, at = 0;
+
+		for (unsigned int v = 0; v < nr; v++) {
+			size_t len = lens[below(nr == 1 ? ARRAY_SIZE(lens) : 6)];
+
+			iov[v] = (struct iovec){ arena.addr + random_start(len), len };
+			total += len;
+		}
+		ret = send_all(&conn, iov, nr, total, data, why);
+		for (unsigned int v = 0; v < nr && !ret; at += iov[v++].iov_len) {
+			size_t off = (size_t)((char *)iov[v].iov_base - arena.addr);
+			size_t good = pattern_check(data + at, iov[v].iov_len, off, 7);
+
+			if (good != iov[v].iov_len)
+				ret = because(why, "send %d, part %u of %u: byte %zu of %zu from"
+					      " %#zx", i, v, nr, good, iov[v].iov_len, off);
+		}
+	}
+	io_uring_unregister_buffers(&conn.ring);
+	disconnect_pair(&conn);
+	free(data);
+	return ret;
+}
+
+/* Memory that is likely to be where other memory was, filled with something else. */
+static void fill_other_memory(size_t size)
+{
+	char *addr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (addr == MAP_FAILED)
+		die("mmap: %s", strerror(errno));
+	madvise(addr, size, MADV_HUGEPAGE);
+	memset(addr, 0xee, size);
+	munmap(addr, size);
+}
+
+/* The receiver reads late: when there is no buffer any more. */
+static int test_late(unsigned int nr, struct reason *why)
+{
+	size_t size = LATE_BYTES, total = 0, got = 0, at = 0, start = 3 * PAGE + 123;
+	char *memory, *data = malloc(size);
+	struct iovec iov[VECS_MAX];
+	struct connection conn;
+	struct msghdr msg;
+	int result = 0, ret;
+
+	memory = mmap(NULL, size + 2 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		      -1, 0);
+	if (memory == MAP_FAILED || !data)
+		die("out of memory");
+	madvise(memory, size + 2 * MIB, MADV_HUGEPAGE);
+	pattern_fill(memory, size, 0, 9);
+	/* All of it is queued, most of it not yet sent. */
+	connect_pair(&conn, 64 << 20, 4096);
+	register_all(&conn, memory, size);
+	for (unsigned int v = 0; v < nr; v++) {
+		iov[v] = (struct iovec){ memory + start + v * (size / nr), size / nr - start - v };
+		total += iov[v].iov_len;
+	}
+	prepare(&conn, iov, nr, &msg, MSG_DONTWAIT);
+	ret = io_uring_submit(&conn.ring);
+	if (ret != 1)
+		die("submitting: %s", strerror(-ret));
+	for (int i = 0; i < 1000 && !result; i++) {
+		reap(&conn, &result);
+		usleep(1000);
+	}
+	if (result <= 0) {
+		ret = because(why, "the send ended with %d", result);
+		goto out;
+	}
+	if (!conn.unfinished) {
+		ret = because(why, "all of %d bytes is sent before anything is read", result);
+		goto out;
+	}
+	total = (size_t)result;
+
+	ret = io_uring_unregister_buffers(&conn.ring);
+	if (ret) {
+		because(why, "unregistering: %s", strerror(-ret));
+		goto out;
+	}
+	munmap(memory, size + 2 * MIB);
+	memory = NULL;
+	fill_other_memory(4 * size);
+
+	while (got < total) {
+		ssize_t len = recv(conn.to, data + got, total - got, 0);
+
+		if (len <= 0)
+			break;
+		got += (size_t)len;
+	}
+	for (unsigned int v = 0; v < nr && at < got && !ret; at += iov[v++].iov_len) {
+		size_t len = min_size(iov[v].iov_len, got - at);
+		size_t off = start + v * (size / nr), good = pattern_check(data + at, len, off, 9);
+
+		if (good != len)
+			ret = because(why, "byte %zu of part %u of %u", good, v, nr);
+	}
+	if (!ret && got != total)
+		ret = because(why, "%zu of %zu bytes arrived", got, total);
+	for (int i = 0; i < 1000 && conn.unfinished; i++) {
+		reap(&conn, &result);
+		usleep(1000);
+	}
+	if (!ret && conn.unfinished)
+		ret = because(why, "the kernel is not done with the memory in the end");
+out:
+	disconnect_pair(&conn);
+	if (memory)
+		munmap(memory, size + 2 * MIB);
+	free(data);
+	return ret;
+}
+
+static int test_late_one(struct reason *why)
+{
+	return test_late(1, why);
+}
+
+static int test_late_vec(struct reason *why)
+{
+	return test_late(5, why);
+}
+
+/* Bytes that the socket is charged for what it has queued. */
+static uint32_t queued_charge(const struct connection *conn)
+{
+	uint32_t info[SK_MEMINFO_VARS] = { 0 };
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(conn->from, SOL_SOCKET, SO_MEMINFO, info, &len))
+		die("SO_MEMINFO: %s", strerror(errno));
+	return info[SK_MEMINFO_WMEM_QUEUED];
+}
+
+#define SMALL_SENDS	64
+#define SMALL_BYTES	3000
+
+/*
+ * Small parts from far inside of huge pages. Each has parts of two pages at most, and an skb to
+ * hold it, or two.
+ */
+static int test_charge(struct reason *why)
+{
+	const uint32_t most = SMALL_SENDS * (4 * PAGE + 4096);
+	struct connection conn;
+	uint32_t charge;
+	int ret = 0;
+
+	connect_pair(&conn, 64 << 20, 4096);
+	/* THPs alone, so that every kernel has them as such. */
+	register_all(&conn, arena.addr, 4 * MIB);
+	/* Until the window is full: what follows stays queued. */
+	for (int i = 0; i < 64 && queued_charge(&conn) < 64 * KIB; i++) {
+		struct iovec iov = { arena.addr, 16 * KIB };
+		int result = 0;
+
+		prepare(&conn, &iov, 1, NULL, MSG_DONTWAIT);
+		io_uring_submit_and_wait(&conn.ring, 1);
+		reap(&conn, &result);
+		usleep(10000);
+	}
+	charge = queued_charge(&conn);
+	for (int i = 0; i < SMALL_SENDS && !ret; i++) {
+		/* Around the ends of THPs, each time elsewhere. */
+		struct iovec iov = {
+			arena.addr + 2 * MIB * (1 + (size_t)i % 2) - 4 * PAGE - 64 * (size_t)i,
+			SMALL_BYTES,
+		};
+		int result = 0;
+
+		prepare(&conn, &iov, 1, NULL, MSG_DONTWAIT);
+		io_uring_submit_and_wait(&conn.ring, 1);
+		reap(&conn, &result);
+		if (result != SMALL_BYTES)
+			ret = because(why, "send %d: %d of %d bytes queued, with %u KiB charged", i,
+				      result, SMALL_BYTES, queued_charge(&conn) / 1024);
+	}
+	charge = queued_charge(&conn) - charge;
+	if (!ret && (charge > most || charge < SMALL_SENDS * SMALL_BYTES))
+		ret = because(why, "%d sends of %d bytes are charged with %u KiB, not %u to %u",
+			      SMALL_SENDS, SMALL_BYTES, charge / 1024,
+			      SMALL_SENDS * SMALL_BYTES / 1024, most / 1024);
+	if (!ret)
+		printf("     %u bytes queued are charged with %u\n", SMALL_SENDS * SMALL_BYTES,
+		       charge);
+	io_uring_unregister_buffers(&conn.ring);
+	disconnect_pair(&conn);
+	return ret;
+}
+
+static const struct {
+	const char *name;
+	int (*run)(struct reason *why);
+} tests[] = {
+	{ "data", test_data },
+	{ "read late, one range", test_late_one },
+	{ "read late, iovecs", test_late_vec },
+	{ "charge of what is queued", test_charge },
+};
+
+int main(void)
+{
+	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	unsigned int failed = 0;
+	struct vmstat start;
+	struct reason why;
+
+	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
+		die("cannot raise RLIMIT_MEMLOCK: %s", strerror(errno));
+	vmstat_start(&start);
+	if (acct_arena_map(&arena, &why))
+		die("%s", why.text);
+	for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
+		int ret = tests[i].run(&why);
+
+		failed += !!ret;
+		printf(ret ? "FAIL %s: %s\n" : "ok   %s\n", tests[i].name, why.text);
+		fflush(stdout);
+	}
+	munmap(arena.addr, arena.size);
+	if (vmstat_balanced(&start, &why))
+		die("in the end: %s", why.text);
+	printf("%zu passed, %u failed, 0 skipped\n", ARRAY_SIZE(tests) - failed, failed);
+	return failed ? 1 : 0;
+}
