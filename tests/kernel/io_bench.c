@@ -295,7 +295,7 @@ int main(int argc, char **argv)
 	struct reason why;
 
 	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
-		die("cannot raise RLIMIT_MEMLOCK: %s", strerror(errno));
+		note("cannot raise RLIMIT_MEMLOCK: %s", strerror(errno));
 	parse_options(argc, argv);
 	for (size_t i = 0; i < ARRAY_SIZE(buffers); i++) {
 		if (opt.only && !name_in_list(buffers[i].name, opt.only))
