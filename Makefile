@@ -7,6 +7,7 @@
 
 BUILD := build
 PROGRAMS := $(BUILD)/tests/kernel/regbuf_run
+BENCH_PROGRAMS := $(patsubst %,$(BUILD)/tests/kernel/%_bench,pin reg io proc)
 
 .DEFAULT_GOAL := help
 # The parts run in an order, and each uses all CPUs by itself.
@@ -36,6 +37,24 @@ run: $(BUILD)/guest.img ## build stock and patched, boot both, register buffers,
 readme: RUN_ARGS += --readme README.md
 readme: run ## make run, and its table into README.md
 
+# One build of each kernel and one image for both.
+BENCH_RUN = set -e; for config in run irqsoff; do for variant in stock patched; do \
+		kernel=$$(kernel/tools/build $$variant $$config); \
+		args="$$args --$$variant$$([ $$config = run ] || echo -$$config) $$kernel"; \
+	done; done; $(1) $$args --image $(BUILD)/bench.img
+
+bench: $(BUILD)/bench.img ## measure stock and patched: tables, pictures (BENCH="pin register io fio")
+	@$(call BENCH_RUN,tests/bench/bench) --readme tests/bench/README.md $(BENCH_ARGS) $(BENCH)
+
+bench-check: $(BUILD)/bench.img ## fail if a count is more than 1 % above the committed results
+	@$(call BENCH_RUN,tests/bench/bench) --check $(BENCH_ARGS) $(BENCH)
+
+bench-pin: $(BUILD)/bench.img ## pinning alone, against its bounds
+	@$(call BENCH_RUN,tests/bench/pin-table) $(BENCH_ARGS)
+
+bench-native: programs ## this machine's own kernel by the clock (root)
+	@tests/bench/bench-native --program $(BUILD)/tests/kernel/reg_bench $(BENCH_ARGS)
+
 check: tree ## all checks: lint, tools, KUnit, programs in the guest
 	@tests/check $(CHECKS)
 
@@ -51,6 +70,9 @@ check-series: tree ## every commit of the series builds, without warnings
 # mkimage itself sees whether anything has changed.
 $(BUILD)/guest.img: tree programs
 	@tests/vm/mkimage -o $@ $(PROGRAMS)
+
+$(BUILD)/bench.img: tree programs
+	@tests/vm/mkimage -o $@ $(BENCH_PROGRAMS) fio
 
 programs: tree
 	@$(MAKE) --no-print-directory -C tests/kernel O=$(abspath $(BUILD))/tests/kernel
@@ -68,4 +90,5 @@ check-races: tree ## pinning against all that changes page tables, 30 s for each
 clean: ## remove build/ (the cache stays)
 	rm -rf $(BUILD)
 
-.PHONY: help setup tree series export run readme check lint kunit check-series check-fio check-races programs clean check-arches
+.PHONY: help setup tree series export run readme check lint kunit check-series check-fio \
+	check-races programs clean check-arches bench bench-check bench-pin bench-native

@@ -97,7 +97,7 @@ static const struct test {
 	  { .backing = BACKING_4K, .size = 16 * MIB }, RESIDENT },
 	{ "untouched-16m", "memory never touched", MODE_MEMORY,
 	  { .backing = BACKING_4K, .size = 16 * MIB }, UNTOUCHED },
-	{ "untouched-64m", "memory never touched", MODE_MEMORY,
+	{ "untouched-64m", "memory never touched", MODE_TIME | MODE_MEMORY,
 	  { .backing = BACKING_4K, .size = 64 * MIB }, UNTOUCHED },
 	{ "movable-16m", "4K pages in ZONE_MOVABLE", MODE_MEMORY,
 	  { .backing = BACKING_4K, .size = 16 * MIB }, MOVABLE },
@@ -187,6 +187,13 @@ static void text(const char *key, const char *value)
 	}
 }
 
+static int forget(const struct memory *mem, struct reason *why)
+{
+	if (madvise(mem->addr, mem->size, MADV_DONTNEED))
+		return because(why, "MADV_DONTNEED: %s", strerror(errno));
+	return 0;
+}
+
 static int run_time(const struct test *test, const struct way *way, const struct memory *mem,
 		    struct reason *why)
 {
@@ -195,6 +202,8 @@ static int run_time(const struct test *test, const struct way *way, const struct
 	char key[16];
 
 	for (int i = 0; i < TIMES_MAX && total < TIMES_ENOUGH_NS; i++) {
+		if (test->state == UNTOUCHED && forget(mem, why))
+			return -1;
 		settle();
 		if (pin_run(gup_test, &way->method, mem->addr, mem->size, &result, why))
 			return -1;
@@ -255,8 +264,7 @@ static int make_memory(const struct test *test, struct memory *mem, struct reaso
 	}
 	if (memory_map(mem, &layout, why))
 		return -1;
-	if (test->state == UNTOUCHED && madvise(mem->addr, mem->size, MADV_DONTNEED)) {
-		because(why, "MADV_DONTNEED: %s", strerror(errno));
+	if (test->state == UNTOUCHED && forget(mem, why)) {
 		memory_unmap(mem);
 		return -1;
 	}

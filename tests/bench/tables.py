@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The tables of a bench: what was measured, how it grows, what it is beside the least possible."""
+import math
+
+import guests
+from guests import KERNELS, insn, size, times
+
+OPS = ("register", "unregister", "clone", "unclone", "update")
+FIT_FROM = 16 << 20             # bytes; below, what does not grow is most of the cost
+NOTE = "Instructions of the guest, user and kernel. Ratios are stock / patched.\n"
+
+
+def by_name(part):
+    """{name: {kernel: record}}, in the order of patched."""
+    found = {}
+    for kernel in reversed(KERNELS):
+        for record in part[kernel]:
+            found.setdefault(record["name"], {})[kernel] = record
+    return found
+
+
+def pairs(part):
+    for name, records in by_name(part).items():
+        stock, patched = (records.get(k, {}) for k in KERNELS)
+        yield name, patched or stock, stock, patched
+
+
+def of_backing(part, kernel, backing):
+    """Successful registrations, by size."""
+    return sorted((r for r in part[kernel] if r["backing"] == backing and r["result"] == "ok"),
+                  key=lambda r: r["bytes"])
+
+
+def backings(part):
+    return {r["backing"]: r["title"] for k in KERNELS for r in part[k]}
+
+
+def exponent(records, key):
+    """The slope of log(cost) over log(size): 1 is proportional, 0 constant. By least squares."""
+    points = [(math.log(r["bytes"]), math.log(max(r[key], 1)))
+              for r in records if r["bytes"] >= FIT_FROM]
+    if len(points) < 3:
+        return None
+    mean_x, mean_y = (sum(p[i] for p in points) / len(points) for i in (0, 1))
+    return sum((x - mean_x) * (y - mean_y) for x, y in points) / \
+        sum((x - mean_x) ** 2 for x, _ in points)
+
+
+def number(value, digits=2):
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def register_table(part):
+    rows = [["buffer", "size", "kernel", *OPS, "ratio, register", "pins", "metadata", "peak"]]
+    for _, any_one, stock, patched in pairs(part):
+        for kernel, record in zip(KERNELS, (stock, patched)):
+            if not record:
+                continue
+            refused = record["result"] if record["result"] != "ok" else ""
+            rows.append([any_one["title"], size(any_one, "bytes", 0), kernel,
+                         refused or insn(record, "register_insn"),
+                         *(insn(record, f"{op}_insn") for op in OPS[1:]),
+                         times(stock, patched, "register_insn") if kernel == "patched" else "",
+                         str(record.get("pins", "")), size(record, "metadata_bytes"),
+                         size(record, "peak_bytes")])
+    return guests.markdown(rows, {0, 2})
+
+
+def growth_table(part):
+    rows = [["buffer", "exponent, stock", "patched", "largest", "per entry, stock", "patched",
+             "per entry read or folio pinned, stock", "patched"]]
+    for backing, title in backings(part).items():
+        records = {k: of_backing(part, k, backing) for k in KERNELS}
+        sizes = [r[-1]["bytes"] for r in records.values() if r]
+        if len(sizes) < len(KERNELS):
+            continue
+        largest = [next(r for r in records[k] if r["bytes"] == min(sizes)) for k in KERNELS]
+        entry, least = ([number(r["register_insn"] / (r["entries"] + with_folios * r["folios"]), 1)
+                         for r in largest] for with_folios in (0, 1))
+        rows.append([title, *(number(exponent(records[k], "register_insn")) for k in KERNELS),
+                     size(largest[0], "bytes", 0), *entry, *least])
+    return guests.markdown(rows, {0}) + (
+        "\nThe cost of registration is fitted as size ^ exponent, from "
+        f"{FIT_FROM >> 20} MiB up. Entries are the page table entries that map the largest "
+        "buffer that both kernels register: each of them has to be read and each folio has to "
+        "be pinned, whatever the kernel.\n")
+
+
+def io_table(part):
+    rows = [["buffer", "target", "call", "length", "offsets", "stock", "patched", "ratio"]]
+    for _, any_one, stock, patched in pairs(part):
+        rows.append([any_one["buffer"], any_one["target"], any_one["op"],
+                     size(any_one, "bytes", 0), any_one["order"], insn(stock, "insn_per_io"),
+                     insn(patched, "insn_per_io"), times(stock, patched, "insn_per_io")])
+    return guests.markdown(rows, {0, 1, 2, 4})
+
+
+def process_table(part):
+    rows = [["fio --ioengine=io_uring", "stock", "patched", "ratio"]]
+    for name, _, stock, patched in pairs(part):
+        rows.append([name, insn(stock, "insn"), insn(patched, "insn"),
+                     f"{guests.ratio(stock, patched, 'insn') or 0:.4f} ×"])
+    return guests.markdown(rows, {0})
+
+
+def pin_table(part):
+    rows = [["memory", "size", "way", "figure", "stock", "patched", "ratio"]]
+    for _, any_one, stock, patched in pairs(part):
+        keys = {"time": ("pin_insn", "unpin_insn"), "irqsoff": ("irqsoff_usec",),
+                "memory": ("beyond_bytes",)}[any_one["part"]]
+        for key in keys:
+            rows.append([any_one["title"], size(any_one, "bytes", 0),
+                         any_one["name"].rsplit("/", 1)[1], key,
+                         *(str(r.get(key, "")) for r in (stock, patched)),
+                         times(stock, patched, key)])
+    return guests.markdown(rows, {0, 2, 3})
+
+
+SECTIONS = {
+    "register": (("Registered buffers", register_table), ("How the cost grows", growth_table)),
+    "io": (("Instructions for each transfer", io_table),),
+    "fio": (("Whole processes", process_table),),
+    "pin": (("Pinning alone", pin_table),),
+}
+
+
+def make(parts):
+    """parts: {name: its file}"""
+    text = f"<!-- SPDX-License-Identifier: GPL-2.0 -->\n# Results of make bench\n\n{NOTE}"
+    for part, sections in SECTIONS.items():
+        if part not in parts:
+            continue
+        for title, table in sections:
+            text += f"\n## {title}\n\n{table(parts[part])}"
+    return text
+
+
+README_SIZES = (1 << 30, 64 << 30, 256 << 30, 1 << 40, 64 << 40)
+README_BACKINGS = ("4k", "64k", "thp", "2m", "1g")
+
+
+def for_readme(parts):
+    """What a registration takes and costs, for a few sizes that people ask for."""
+    rows = [["buffer", "size", "register, stock", "patched", "ratio", "peak memory, stock",
+             "patched", "kept, stock", "patched"]]
+    for _, any_one, stock, patched in pairs(parts["register"]):
+        if any_one["backing"] not in README_BACKINGS or any_one["bytes"] not in README_SIZES:
+            continue
+        shown = [r.get("result", "") if r.get("result") != "ok" else insn(r, "register_insn")
+                 for r in (stock, patched)]
+        rows.append([any_one["title"], size(any_one, "bytes", 0), *shown,
+                     times(stock, patched, "register_insn"),
+                     *(size(r, key) for key in ("peak_bytes", "metadata_bytes")
+                       for r in (stock, patched))])
+    return guests.markdown(rows, {0}) + "\n" + NOTE
