@@ -206,7 +206,8 @@ static void check(struct race *race, size_t first, size_t nr, bool write, bool a
 
 static size_t random_length(uint64_t *rng, size_t max)
 {
-	static const size_t limits[] = { 1, 1, 4, 16, 64, AREA_PAGES };
+	/* Short ones are quicker and meet more; long ones have more than one page table. */
+	static const size_t limits[] = { 1, 1, 2, 4, 8, 16, 32, 64, 128, AREA_PAGES };
 
 	return 1 + rng_below(rng, min_size(max, limits[rng_below(rng, ARRAY_SIZE(limits))]));
 }
