@@ -33,7 +33,7 @@ struct io_regbuf_acct {
 	struct user_struct	*user;
 	struct mm_struct	*mm;
 	struct hlist_node	node;
-	struct mutex		lock;
+	struct mutex		lock;	/* of all that follows */
 	struct xarray		blocks[MAX_FOLIO_ORDER + 1];
 };
 
