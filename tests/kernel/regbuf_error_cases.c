@@ -16,7 +16,7 @@
 /* The longest buffer that can be asked for. */
 static const uint64_t length_cap[] = {
 	[STOCK] = TIB,
-	[PATCHED] = TIB,
+	[PATCHED] = 64 * TIB,
 };
 
 /* --- registering -------------------------------------------------------- */
