@@ -232,7 +232,7 @@ static void chunk_sizes(struct kunit *test)
 	unsigned long addr = map_patchwork(test, 4 * PMD_SIZE);
 	struct page **pages = alloc_pages_array(test, nr);
 	enum pin_runs_format format;
-	u32 bytes, entry;
+	u32 bytes, entry, most;
 	void *buf;
 
 	reference(test, addr, nr, FOLL_WRITE, pages);
@@ -243,8 +243,9 @@ static void chunk_sizes(struct kunit *test)
 		KUNIT_EXPECT_GT(test, total, 80);
 		entry = pin_run_bytes(format, 0, 1);
 		/* A packed PFN with a size takes more than one entry. */
-		for (bytes = entry; bytes <= (total + 1) * PIN_RUN_MAX_BYTES;
-		     bytes += entry)
+		most = (total + 1) * 2 * entry;
+		KUNIT_ASSERT_LE(test, most, SZ_4K);
+		for (bytes = entry; bytes <= most; bytes += entry)
 			expect_chunks(test, addr + PAGE_SIZE, nr - 1, FOLL_WRITE,
 				      pages + 1, format, buf, bytes);
 	}
