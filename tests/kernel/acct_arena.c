@@ -21,14 +21,17 @@ static const struct part {
 	enum { THP, HUGETLB, MTHP, SINGLE } kind;
 	size_t size;
 	unsigned int folio_pages;
-	size_t replaced;	/* the byte offset of a page that is replaced by a single one */
+	/* The first page of all those that are replaced by single ones, and how many to the next. */
+	size_t replaced, every;
 } parts[] = {
-	{ THP, 2 * HUGE, 512, 0 },
-	{ THP, HUGE, 512, 100 * PAGE },
-	{ MTHP, MIB, 16, 0 },
-	{ SINGLE, MIB, 1, 0 },
+	{ THP, 2 * HUGE, 512, 0, 0 },
+	{ THP, HUGE, 512, 100, 512 },
+	/* More runs than the kernel keeps in a page, many of one folio. */
+	{ THP, 2 * HUGE, 512, 1, 2 },
+	{ MTHP, MIB, 16, 0, 0 },
+	{ SINGLE, MIB, 1, 0, 0 },
 	/* Two pages, and the first of them again. */
-	{ HUGETLB, 3 * HUGE, 512, 0 },
+	{ HUGETLB, 3 * HUGE, 512, 0, 0 },
 };
 
 #define HUGETLB_SIZE	(2 * HUGE)
@@ -62,10 +65,10 @@ static int map_part(const struct part *part, char *addr, struct reason *why)
 	    madvise(addr, part->size, MADV_POPULATE_WRITE) ||
 	    madvise(addr, part->size, MADV_NOHUGEPAGE))
 		return because(why, "madvise: %s", strerror(errno));
-	if (part->replaced) {
-		if (madvise(addr + part->replaced, PAGE, MADV_DONTNEED))
+	for (size_t i = part->replaced; part->every && i < part->size / PAGE; i += part->every) {
+		if (madvise(addr + i * PAGE, PAGE, MADV_DONTNEED))
 			return because(why, "MADV_DONTNEED: %s", strerror(errno));
-		*(volatile char *)(addr + part->replaced) = 1;
+		*(volatile char *)(addr + i * PAGE) = 1;
 	}
 	return 0;
 }
@@ -84,7 +87,7 @@ static int number_folios(struct acct_arena *arena, struct reason *why)
 	for (size_t p = 0; p < ARRAY_SIZE(parts); p++) {
 		for (size_t i = 0; i < parts[p].size / PAGE; i++, page++) {
 			const struct page_folio *it = &arena->pages[page];
-			bool odd = parts[p].replaced && parts[p].replaced == i * PAGE;
+			bool odd = parts[p].every && i % parts[p].every == parts[p].replaced;
 			unsigned int n = odd ? 1 : parts[p].folio_pages;
 			size_t same = 0;
 

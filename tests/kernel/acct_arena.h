@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Memory of all kinds, at adjacent addresses, so that one buffer can have pages of several: THPs,
- * one of them with a page replaced; 64 KiB folios; single pages; hugetlb pages, one of them at two
- * places. Nothing accessible on either side.
+ * one with a page replaced, two with every second; 64 KiB folios; single pages; hugetlb pages, one
+ * of them at two places. Nothing accessible on either side.
  */
 #ifndef TESTS_KERNEL_ACCT_ARENA_H
 #define TESTS_KERNEL_ACCT_ARENA_H
@@ -19,7 +19,7 @@ struct acct_arena {
 };
 
 /* The bytes from the start of which none is mapped a second time. */
-#define ACCT_ARENA_UNIQUE	(12 * MIB)
+#define ACCT_ARENA_UNIQUE	(16 * MIB)
 
 /* Needs root, for the time of the call. Returns 0, or -1 with @why. */
 int acct_arena_map(struct acct_arena *arena, struct reason *why);

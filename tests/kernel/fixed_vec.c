@@ -40,8 +40,9 @@ static struct range {
 	{ "all, mixed", 0, ACCT_ARENA_UNIQUE },
 	{ "THPs", 0, 4 * MIB },
 	{ "THP with a page replaced", 4 * MIB, 6 * MIB },
-	{ "unaligned", 3 * PAGE + 100, 11 * MIB - 5000 },
-	{ "one page", 7 * MIB, 7 * MIB + PAGE },
+	{ "THPs with every second page replaced", 6 * MIB, 10 * MIB },
+	{ "unaligned", 3 * PAGE + 100, 15 * MIB - 5000 },
+	{ "one page", 11 * MIB, 11 * MIB + PAGE },
 };
 
 static uint64_t next_random(void)
