@@ -84,6 +84,9 @@ check-arches: tree ## other architectures: all that the series touches, and KUni
 check-fio: setup ## all tests of the fio engine, on this machine's own kernel
 	@$(MAKE) --no-print-directory -C fio-engines check-all
 
+check-long: tree ## the longest buffers that there are: 1 TiB and 64 TiB, with I/O
+	@tests/regbuf-long
+
 check-races: tree ## pinning against all that changes page tables, 30 s for each case
 	@tests/races
 
@@ -91,4 +94,4 @@ clean: ## remove build/ (the cache stays)
 	rm -rf $(BUILD)
 
 .PHONY: help setup tree series export run readme check lint kunit check-series check-fio \
-	check-races programs clean check-arches bench bench-check bench-pin bench-native
+	check-races check-long programs clean check-arches bench bench-check bench-pin bench-native
