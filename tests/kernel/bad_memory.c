@@ -50,23 +50,26 @@ static int map_fd(int fd, off_t off, struct iovec *iov, struct reason *why)
 
 static int map_anonymous(enum bad_memory kind, struct iovec *iov, struct reason *why)
 {
-	char *addr = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	size_t size = iov->iov_len;
+	char *addr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int ret = 0;
 
-	if (addr == MAP_FAILED)
+	if (addr == MAP_FAILED || madvise(addr, size, MADV_NOHUGEPAGE))
 		return because(why, "mmap: %s", strerror(errno));
+	memset(addr, 1, size);
 	iov->iov_base = addr;
 	if (kind == MEM_UNMAPPED)
-		ret = munmap(addr, SIZE);
+		ret = munmap(addr, size);
 	else if (kind == MEM_HOLE)
-		ret = munmap(addr + SIZE / 2, PAGE);
+		ret = munmap(addr + size / 2, PAGE);
 	else if (kind == MEM_READ_ONLY)
-		ret = mprotect(addr, SIZE, PROT_READ);
+		ret = mprotect(addr, size, PROT_READ);
 	else if (kind == MEM_NO_ACCESS)
-		ret = mprotect(addr, SIZE, PROT_NONE);
-	else
-		ret = mprotect(addr + SIZE - PAGE, PAGE, PROT_READ);
+		ret = mprotect(addr, size, PROT_NONE);
+	else if (kind == MEM_LAST_READ_ONLY)
+		ret = mprotect(addr + size - PAGE, PAGE, PROT_READ);
+	else if (kind == MEM_LONG_HOLE)
+		ret = munmap(addr + size - PAGE, PAGE);
 	return ret ? because(why, "munmap, mprotect: %s", strerror(errno)) : 0;
 }
 
@@ -75,7 +78,7 @@ int bad_memory_map(enum bad_memory kind, const char *dir, const char *dax_dir, s
 {
 	int fd;
 
-	iov->iov_len = SIZE;
+	iov->iov_len = kind == MEM_LONG || kind == MEM_LONG_HOLE ? BAD_MEMORY_LONG : SIZE;
 	switch (kind) {
 	case MEM_SECRET:
 		fd = (int)syscall(SYS_memfd_secret, O_CLOEXEC);
@@ -112,5 +115,5 @@ int bad_memory_map(enum bad_memory kind, const char *dir, const char *dax_dir, s
 void bad_memory_unmap(enum bad_memory kind, const struct iovec *iov)
 {
 	if (kind != MEM_UNMAPPED)
-		munmap(iov->iov_base, SIZE);
+		munmap(iov->iov_base, iov->iov_len);
 }

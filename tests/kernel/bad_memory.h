@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Memory that must not be pinned for long, or not at all. */
+/* Memory that must not be pinned for long, or not at all, or not all of it. */
 #ifndef TESTS_KERNEL_BAD_MEMORY_H
 #define TESTS_KERNEL_BAD_MEMORY_H
 
@@ -17,9 +17,12 @@ enum bad_memory {
 	MEM_FILE_SHARED,	/* of a file in @dir, writable */
 	MEM_FSDAX,		/* the same, in @dax_dir */
 	MEM_DEVICE,		/* /dev/mem: no pages behind it */
+	MEM_LONG,		/* nothing bad, but more pages than are charged at once */
+	MEM_LONG_HOLE,		/* the same, without the last page */
 };
 
 #define BAD_MEMORY_SIZE	(64 * KIB)
+#define BAD_MEMORY_LONG	(4 * MIB)
 
 /*
  * Maps some. Returns 0; or 1 with @why if that is not to be had here; or -1 with @why. @dir and

@@ -132,6 +132,19 @@ static int register_over_limit(struct env *env)
 	return ret;
 }
 
+/* Not all of what is pinned can be charged. */
+static int register_part_over_limit(struct env *env)
+{
+	struct rlimit old;
+	int ret;
+
+	getrlimit(RLIMIT_MEMLOCK, &old);
+	charge_set_limit(CHARGED + BAD_MEMORY_LONG / PAGE - 1);
+	ret = buffers(env, &env->bad, 1);
+	setrlimit(RLIMIT_MEMLOCK, &old);
+	return ret;
+}
+
 /* A page of a huge page costs all of it. */
 static int register_thp_over_limit(struct env *env)
 {
@@ -605,6 +618,7 @@ const struct test_case test_cases[] = {
 	CASE("shared file mapping", register_bad, -EFAULT, WITH(MEM_FILE_SHARED)),
 	CASE("fsdax", register_bad, -EOPNOTSUPP, WITH(MEM_FSDAX)),
 	CASE("device memory", register_bad, -EFAULT, WITH(MEM_DEVICE)),
+	CASE("a page missing behind many", register_bad, -EFAULT, WITH(MEM_LONG_HOLE)),
 	CASE("third buffer bad", register_second_bad, -EFAULT, WITH(MEM_HOLE)),
 	CASE("third buffer a file", register_second_bad, -EFAULT, WITH(MEM_FILE_SHARED)),
 	CASE("kernel's address", register_kernel, -EFAULT),
@@ -625,6 +639,7 @@ const struct test_case test_cases[] = {
 	CASE("table ends too early", register_half_a_table, -EFAULT, WITH(MEM_HOLE)),
 	CASE("busy", register_twice, -EBUSY),
 	CASE("over the limit", register_over_limit, -ENOMEM),
+	CASE("the last page over the limit", register_part_over_limit, -ENOMEM, WITH(MEM_LONG)),
 	CASE("a page of a THP over the limit", register_thp_over_limit, -ENOMEM),
 	CASE("second buffer over the limit", register_second_over_limit, -ENOMEM),
 	CASE("BUFFERS2: size", register2_size, -EINVAL),
@@ -643,6 +658,7 @@ const struct test_case test_cases[] = {
 	CASE("update: end wraps", update_wraps, -EOVERFLOW),
 	CASE("update: nothing", update_nothing, -EINVAL),
 	CASE("update: bad memory", update_bad, -EFAULT, WITH(MEM_HOLE)),
+	CASE("update: a page missing behind many", update_bad, -EFAULT, WITH(MEM_LONG_HOLE)),
 	CASE("update: a file", update_bad, -EFAULT, WITH(MEM_FILE_SHARED)),
 	CASE("update: second bad", update_second_bad, 1, WITH(MEM_HOLE), .changes = true),
 	CASE("update: second unreadable", update_second_unreadable, 1,
