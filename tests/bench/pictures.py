@@ -8,7 +8,7 @@ from guests import KERNELS, Failure, say
 
 FORMATS = {"svg": "svg size 900,560 dynamic font 'sans,13' noenhanced", "png": "pngcairo size 900,560 noenhanced"}
 # Few enough to be told apart
-SHOWN = ("4k", "64k", "thp", "2m", "1g")
+SHOWN = ("4k", "64k", "thp-ptes", "2m", "1g")
 COLOURS = ("#d55e00", "#cc79a7", "#009e73", "#0072b2", "#000000")
 DASHES = {"stock": "dashtype 2 linewidth 1.5 pointtype 6",
           "patched": "linewidth 2.5 pointtype 7"}
@@ -24,6 +24,14 @@ set key outside right top
 """
 
 
+def tidy(path):
+    """What this project asks of each of its files, and gnuplot does not do."""
+    with open(path, encoding="utf-8") as f:
+        first, *lines = (line.rstrip() for line in f)
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("\n".join([first, "<!-- SPDX-License-Identifier: GPL-2.0 -->", *lines, ""]))
+
+
 def gnuplot(script, path):
     for suffix, terminal in FORMATS.items():
         command = f"set terminal {terminal}\nset output '{path}.{suffix}'\n{script}"
@@ -31,6 +39,7 @@ def gnuplot(script, path):
             subprocess.run(["gnuplot"], input=command, text=True, check=True)
         except (OSError, subprocess.CalledProcessError) as error:
             raise Failure(f"gnuplot: {error}") from error
+    tidy(f"{path}.svg")
     say(f"bench: {path}.svg, .png")
 
 

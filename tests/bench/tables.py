@@ -116,6 +116,35 @@ def pin_table(part):
     return guests.markdown(rows, {0, 2, 3})
 
 
+def counts(record):
+    """All of a record that should be small."""
+    return {key: value for key, value in record.items() if isinstance(value, int) and
+            (key == "insn" or key.endswith(("_insn", "_per_io", "_usec")) or
+             key in ("metadata_bytes", "peak_bytes", "beyond_bytes"))}
+
+
+def worse_table(parts):
+    """Where patched takes more than stock, a row for each kind of figure."""
+    rows = [["part", "figure", "compared", "more than 1 % worse", "most", "where", "stock",
+             "patched"]]
+    for name, part in parts.items():
+        compared, worse = {}, {}
+        for where, _, stock, patched in pairs(part):
+            old = counts(stock)
+            for key, value in counts(patched).items():
+                if key not in old:
+                    continue
+                compared[key] = compared.get(key, 0) + 1
+                if value > 1.01 * old[key]:
+                    worse.setdefault(key, []).append((value / max(old[key], 1), where,
+                                                      old[key], value))
+        for key, found in worse.items():
+            most, where, old, new = max(found)
+            rows.append([name, key, str(compared[key]), str(len(found)), f"{most:.3f} ×", where,
+                         str(old), str(new)])
+    return guests.markdown(rows, {0, 1, 5})
+
+
 SECTIONS = {
     "register": (("Registered buffers", register_table), ("How the cost grows", growth_table)),
     "io": (("Instructions for each transfer", io_table),),
@@ -132,7 +161,7 @@ def make(parts):
             continue
         for title, table in sections:
             text += f"\n## {title}\n\n{table(parts[part])}"
-    return text
+    return text + f"\n## Where patched takes more than stock\n\n{worse_table(parts)}"
 
 
 README_SIZES = (1 << 30, 64 << 30, 256 << 30, 1 << 40, 64 << 40)
