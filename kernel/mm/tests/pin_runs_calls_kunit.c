@@ -473,7 +473,7 @@ static void pgmap(struct kunit *test)
 						    format, buf, SZ_4K), NR_PGMAPS);
 	unpin_user_pages(pages, nr);
 	/* Before the device can go away */
-	unmap(test, addr, len);
+	unmap_user(test, addr, len);
 }
 #else
 static void pgmap(struct kunit *test)

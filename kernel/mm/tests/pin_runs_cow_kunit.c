@@ -117,7 +117,7 @@ static void read_only_unshares(struct kunit *test)
 		 * the child, by ordinary GUP as well.
 		 */
 		if (round && c->map == map_hugetlb) {
-			unmap(test, addr, c->len);
+			unmap_user(test, addr, c->len);
 			continue;
 		}
 		for (pos = addr; pos < addr + c->len; pos += PAGE_SIZE) {
@@ -128,7 +128,7 @@ static void read_only_unshares(struct kunit *test)
 			if (value != (u32)(pos >> PAGE_SHIFT))
 				KUNIT_FAIL_AND_ABORT(test, "the child's data changed");
 		}
-		unmap(test, addr, c->len);
+		unmap_user(test, addr, c->len);
 	}
 }
 
@@ -157,7 +157,7 @@ static void read_only_each_page(struct kunit *test)
 		expect_touched(test, addr, c->len);
 		expect_exclusive(test, addr, nr, &runs, pages);
 		unpin_user_runs(&runs, UNPIN_CLEAN);
-		unmap(test, addr, c->len);
+		unmap_user(test, addr, c->len);
 	}
 }
 

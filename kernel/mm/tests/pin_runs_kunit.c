@@ -203,7 +203,7 @@ static void vs_pages(struct kunit *test)
 		err = longterm ? m->err_longterm : m->err;
 		if (err) {
 			expect_refused(test, addr, nr, flags, pages, &all, err);
-			unmap(test, addr, m->len);
+			unmap_user(test, addr, m->len);
 			continue;
 		}
 
@@ -221,7 +221,7 @@ static void vs_pages(struct kunit *test)
 		unpin_user_runs(&all, UNPIN_DIRTY_LOCK);
 		unpin_user_pages(pages, nr);
 		KUNIT_EXPECT_EQ(test, pins_held(), start);
-		unmap(test, addr, m->len);
+		unmap_user(test, addr, m->len);
 	}
 }
 

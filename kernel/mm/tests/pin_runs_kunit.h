@@ -26,7 +26,7 @@ unsigned long map_user(struct kunit *test, struct file *file,
 		       unsigned long addr, unsigned long len,
 		       unsigned long prot, unsigned long flags,
 		       unsigned long offset);
-void unmap(struct kunit *test, unsigned long addr, unsigned long len);
+void unmap_user(struct kunit *test, unsigned long addr, unsigned long len);
 void touch(struct kunit *test, unsigned long addr, unsigned long len);
 void read_pages(struct kunit *test, unsigned long addr, unsigned long len);
 void expect_touched(struct kunit *test, unsigned long addr, unsigned long len);

@@ -26,7 +26,7 @@ unsigned long map_user(struct kunit *test, struct file *file,
 	return addr;
 }
 
-void unmap(struct kunit *test, unsigned long addr, unsigned long len)
+void unmap_user(struct kunit *test, unsigned long addr, unsigned long len)
 {
 	KUNIT_ASSERT_EQ(test, vm_munmap(addr, len), 0);
 	end_fork(test);
