@@ -61,7 +61,7 @@ void expect_touched(struct kunit *test, unsigned long addr, unsigned long len)
 void read_pages(struct kunit *test, unsigned long addr, unsigned long len)
 {
 	unsigned long end = addr + len;
-	u32 value;
+	u32 __maybe_unused value;
 
 	for (; addr < end; addr += PAGE_SIZE) {
 		if (get_user(value, (u32 __user *)addr))
