@@ -41,10 +41,14 @@
 
 #ifdef CONFIG_PIN_RUNS_KUNIT_TEST
 unsigned long gup_nr_reads;
+bool (*gup_kunit_refuse)(struct folio *folio, enum gup_check check);
 #endif
 
 /* Pages that ordinary GUP pins at a time: one page full of pointers */
 #define SLOW_PAGES	(PAGE_SIZE / sizeof(struct page *))
+
+/* Entries of an array that are released before others get their turn */
+#define UNPIN_BATCH	1024
 
 void pin_run_make_dirty(struct folio *folio, enum unpin_dirty dirty)
 {
@@ -147,22 +151,25 @@ EXPORT_SYMBOL_GPL(unpin_user_runs);
  * Whoever fills the array from several chunks has to give back the second pin
  * where two of them meet inside a folio.
  *
- * Context: Any that is allowed to free memory; may sleep if @dirty is
- *	    UNPIN_DIRTY_LOCK.
+ * Context: Process context, may sleep: there is no limit to the number of runs.
  */
 void unpin_user_bvecs(const struct bio_vec *bvecs, unsigned long nr_bvecs,
 		      enum unpin_dirty dirty)
 {
 	struct gup_pin_stat released = { .item = NR_FOLL_PIN_RELEASED };
-	const struct bio_vec *end = bvecs + nr_bvecs;
+	const struct bio_vec *end = bvecs + nr_bvecs, *stop;
 
 	while (bvecs < end) {
-		struct folio *folio = bvec_folio(bvecs);
+		stop = bvecs + min_t(size_t, end - bvecs, UNPIN_BATCH);
+		while (bvecs < stop) {
+			struct folio *folio = bvec_folio(bvecs);
 
-		bvecs = bvec_run_end(bvecs, end, folio);
-		if (dirty != UNPIN_CLEAN)
-			pin_run_make_dirty(folio, dirty);
-		gup_put_run(folio, &released);
+			bvecs = bvec_run_end(bvecs, end, folio);
+			if (dirty != UNPIN_CLEAN)
+				pin_run_make_dirty(folio, dirty);
+			gup_put_run(folio, &released);
+		}
+		cond_resched();
 	}
 	gup_pin_stat_flush(&released);
 }
@@ -233,8 +240,8 @@ static void run_builder_resume(struct run_builder *b,
  * it. The run that was open then may have grown in the section, but still has
  * the pin that it had before.
  */
-void run_builder_rollback(struct run_builder *b,
-			  const struct run_builder *checkpoint)
+static void run_builder_rollback(struct run_builder *b,
+				 const struct run_builder *checkpoint)
 {
 	struct pin_runs_iter it = {
 		.i = checkpoint->runs.nr,

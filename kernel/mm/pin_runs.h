@@ -110,9 +110,6 @@ static inline unsigned long folio_end_pfn(const struct folio *folio)
 	return folio_pfn(folio) + folio_nr_pages(folio);
 }
 
-void run_builder_rollback(struct run_builder *b,
-			  const struct run_builder *checkpoint);
-
 /*
  * struct gup_out - where a GUP-fast walk puts what it finds
  * @pages: takes one entry for each page
@@ -137,16 +134,37 @@ struct gup_out {
 	struct gup_pin_stat	pinned;
 };
 
+enum gup_check {
+	GUP_CHECK_ALLOWED,
+	GUP_CHECK_ACCESSIBLE,
+};
+
 #ifdef CONFIG_PIN_RUNS_KUNIT_TEST
 /* Page table entries that GUP-fast has read, but for reading them again */
 extern unsigned long gup_nr_reads;
+/* Lets a test refuse a batch of PTEs, where one of the checks would */
+extern bool (*gup_kunit_refuse)(struct folio *folio, enum gup_check check);
 
 static inline void gup_count_read(void)
 {
 	gup_nr_reads++;
 }
+
+static inline bool gup_kunit_refuses(struct folio *folio, enum gup_check check)
+{
+	return gup_kunit_refuse && gup_kunit_refuse(folio, check);
+}
 #else
 static inline void gup_count_read(void) { }
+
+static inline bool gup_kunit_refuses(struct folio *folio, enum gup_check check)
+{
+	return false;
+}
+#endif
+
+#if IS_ENABLED(CONFIG_KUNIT)
+bool gup_fast_raced(unsigned int seq);
 #endif
 
 bool gup_fast_section(unsigned long start, unsigned long end,

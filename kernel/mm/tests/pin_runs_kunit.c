@@ -2,927 +2,508 @@
 /*
  * KUnit tests for pin_user_runs_fast()
  *
- * pin_runs_builder: how runs are built and packed, on PFNs that need not exist,
- * compared with a list of pages put together one by one.
+ * Real memory of a process, pinned as runs and, as the reference, by
+ * pin_user_pages_fast() at the same addresses. What there is besides:
  *
- * pin_runs: real memory of a process, pinned as runs and, as the reference, by
- * pin_user_pages_fast() at the same addresses.
+ *	pin_runs_format_kunit.c	building and storing runs, without real memory
+ *	pin_runs_fast_kunit.c	inside the walk without locks, and between walks
+ *	pin_runs_cow_kunit.c	copy-on-write, fork() and migration
+ *	pin_runs_calls_kunit.c	the other calls that are made of it
+ *
+ * What was asked for in the past is tested by:
+ *
+ *	long-term pins without the mmap lock,
+ *	file system DAX refused		pin_runs_fast.no_lock,
+ *					pin_runs.vs_pages (DAX)
+ *	flags in place of entry points	pin_runs.vs_pages, pin_runs.bad_flags
+ *	bio_vecs			pin_runs.vs_pages, pin_runs.chunk_sizes,
+ *					pin_runs_calls.unpin_bvecs
+ *	a scatterlist			pin_runs_calls.sg
+ *	dirty with and without lock	pin_runs_calls.dirty, .dirty_lock
+ *	fast first, the lock after that	pin_runs_fast.fast_slow_fast
+ *	one reference per folio, and
+ *	which pages of it		pin_runs_calls.append, pin_runs.vs_pages
+ *	callee allocates		pin_runs_calls.alloc
+ *	small array, several calls,
+ *	no repeated walking		pin_runs_calls.on_stack, .resume_reads
+ *	memory of the caller, natural
+ *	boundaries, bounded		pin_runs.chunk_sizes, .natural_boundary
+ *	physical address and length	pin_runs.vs_pages, pin_runs.chunk_sizes
+ *	packed PFNs			pin_runs_format.pack, pin_runs.chunk_sizes
+ *	read-only pins unshare		pin_runs_cow.read_only_unshares,
+ *					.read_only_each_page
+ *
+ * and the rules that the walk has to obey by:
+ *
+ *	zero page			pin_runs.zero_page
+ *	runs inside a folio		pin_runs_format.build_table,
+ *					pin_runs.vs_pages (neighbours)
+ *	runs inside a pgmap		pin_runs_calls.pgmap
+ *	secretmem, DAX, file-backed	pin_runs.vs_pages
+ *	allowed once per batch		pin_runs_fast.allowed_once_per_batch
+ *	AnonExclusive			pin_runs_cow.read_only_each_page,
+ *					pin_runs_fast.read_only_exclusive
+ *	accessible once per batch	pin_runs_fast.accessible_once_per_batch
+ *	as many pins released		each case, when it ends
+ *	untagged addresses		pin_runs.tagged
+ *	PFNs, not pages, compared	pin_runs_format
+ *	bounded sections		pin_runs_fast.section_is_bounded
+ *	fork() undoes one section	pin_runs_fast.race, .race_*
+ *	fatal signals			pin_runs_fast.fatal_signal
+ *	migration of what must move	pin_runs_cow.migrate
  */
 #include <kunit/test.h>
-#include <linux/bvec.h>
 #include <linux/mm.h>
-#include <linux/mman.h>
-#include <linux/prandom.h>
-#include <linux/scatterlist.h>
 #include <linux/sizes.h>
-#include <linux/slab.h>
-#include <linux/syscalls.h>
-#include <linux/uaccess.h>
-#include <linux/vmstat.h>
 
 #include "../internal.h"
 #include "../pin_runs.h"
+#include "pin_runs_kunit.h"
 
-/* ---- building and packing ---- */
+#define ANY_ORDER	-1
 
-/* A range of pages as a walk would find it, in a folio of its own or not */
-struct found {
-	unsigned long pfn;
-	unsigned long nr;
-	unsigned long folio_end;
-};
-
-/*
- * What the walker in mm/gup.c does with the builder, but for the pinning.
- * Returns how many of the pages there was room for.
- */
-static unsigned long add_found(struct run_builder *b, const struct found *f)
-{
-	unsigned long nr = run_builder_fits(b, f->pfn, f->nr);
-
-	if (nr && run_builder_continues(b, f->pfn))
-		run_builder_grow(b, nr);
-	else if (nr)
-		run_builder_start(b, f->pfn, nr, f->folio_end);
-	return nr;
-}
-
-static void pin_runs_pack(struct kunit *test)
-{
-	static const struct {
-		struct pin_run run;
-		u32 bytes;
-	} cases[] = {
-		{ { 0, 1 }, 8 },
-		{ { 0, 512 }, 8 },
-		{ { 1, 1 }, 8 },
-		{ { 0x12345, 1 }, 8 },
-		{ { 0x12345, 2 }, 12 },
-		{ { 0x12346, 2 }, 8 },
-		{ { 512, 512 }, 8 },
-		{ { 513, 511 }, 12 },
-		{ { 512, 511 }, 12 },
-		{ { SZ_256K, SZ_256K }, 8 },
-		{ { SZ_256K + 1, SZ_256K - 1 }, 12 },
-		{ { 3 * 1024, 1024 }, 8 },
-		{ { 3 * 1024, 2048 }, 12 },
-#ifdef CONFIG_64BIT
-		{ { (1UL << 52) - 1, 1 }, 8 },
-		{ { (1UL << 52) - 3, 3 }, 12 },
-		{ { 1UL << 40, 1UL << 31 }, 8 },
-		{ { 1UL << 40, U32_MAX }, 12 },
-#endif
-	};
-	struct pin_runs_iter it = { };
-	struct pin_runs runs;
-	u64 buf[2 * ARRAY_SIZE(cases)];
-	struct pin_run run;
-	u32 room;
-	int i;
-
-	pin_runs_init(&runs, buf, sizeof(buf));
-	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		const struct pin_run *c = &cases[i].run;
-
-		room = pin_runs_room(&runs);
-		pin_runs_push(&runs, c->pfn, c->nr_pages);
-		KUNIT_EXPECT_EQ(test, room - pin_runs_room(&runs),
-				cases[i].bytes);
-		KUNIT_EXPECT_EQ(test, pin_run_bytes(PIN_RUNS_PFN, c->pfn,
-						    c->nr_pages),
-				cases[i].bytes);
-	}
-	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		KUNIT_ASSERT_TRUE(test, pin_runs_next(&runs, &it, &run));
-		KUNIT_EXPECT_EQ(test, run.pfn, cases[i].run.pfn);
-		KUNIT_EXPECT_EQ(test, run.nr_pages, cases[i].run.nr_pages);
-	}
-	KUNIT_EXPECT_FALSE(test, pin_runs_next(&runs, &it, &run));
-	while (i--) {
-		run = pin_runs_pop(&runs);
-		KUNIT_EXPECT_EQ(test, run.pfn, cases[i].run.pfn);
-		KUNIT_EXPECT_EQ(test, run.nr_pages, cases[i].run.nr_pages);
-	}
-	KUNIT_EXPECT_EQ(test, pin_runs_room(&runs), sizeof(buf));
-}
-
-static void pin_runs_build_table(struct kunit *test)
-{
-	static const struct {
-		const char *what;
-		struct found in[6];
-		struct pin_run out[6];
-	} cases[] = {
-		{ "one page", { { 7, 1, 8 } }, { { 7, 1 } } },
-		{ "order-0 neighbours stay apart",
-		  { { 7, 1, 8 }, { 8, 1, 9 }, { 9, 1, 10 } },
-		  { { 7, 1 }, { 8, 1 }, { 9, 1 } } },
-		{ "pages of a folio", { { 16, 1, 32 }, { 17, 1, 32 }, { 18, 14, 32 } },
-		  { { 16, 16 } } },
-		{ "folio after folio", { { 16, 16, 32 }, { 32, 16, 48 } },
-		  { { 16, 16 }, { 32, 16 } } },
-		{ "the same page again", { { 16, 1, 32 }, { 16, 1, 32 } },
-		  { { 16, 1 }, { 16, 1 } } },
-		{ "a gap in a folio", { { 16, 2, 32 }, { 19, 2, 32 } },
-		  { { 16, 2 }, { 19, 2 } } },
-		{ "backwards in a folio", { { 20, 1, 32 }, { 19, 1, 32 } },
-		  { { 20, 1 }, { 19, 1 } } },
-		{ "odd page within a folio",
-		  { { 16, 8, 32 }, { 99, 1, 100 }, { 25, 7, 32 } },
-		  { { 16, 8 }, { 99, 1 }, { 25, 7 } } },
-		{ "leaf after leaf of a gigantic folio",
-		  { { 1024, 512, 4096 }, { 1536, 512, 4096 }, { 2048, 100, 4096 } },
-		  { { 1024, 1124 } } },
-		{ "aliased folio", { { 512, 512, 1024 }, { 512, 512, 1024 } },
-		  { { 512, 512 }, { 512, 512 } } },
-		{ "page 0", { { 0, 1, 1 }, { 1, 1, 2 } }, { { 0, 1 }, { 1, 1 } } },
-	};
-	int i, j;
-
-	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct pin_runs_iter it = { };
-		struct run_builder b;
-		struct pin_runs runs;
-		struct pin_run run;
-		u64 buf[16];
-
-		pin_runs_init(&runs, buf, sizeof(buf));
-		run_builder_init(&b, &runs);
-		for (j = 0; j < ARRAY_SIZE(cases[i].in) && cases[i].in[j].nr; j++)
-			KUNIT_ASSERT_EQ_MSG(test, add_found(&b, &cases[i].in[j]),
-					    cases[i].in[j].nr, "%s", cases[i].what);
-		run_builder_close(&b);
-		for (j = 0; pin_runs_next(&b.runs, &it, &run); j++) {
-			KUNIT_ASSERT_LT(test, j, ARRAY_SIZE(cases[i].out));
-			KUNIT_EXPECT_EQ_MSG(test, run.pfn, cases[i].out[j].pfn,
-					    "%s", cases[i].what);
-			KUNIT_EXPECT_EQ_MSG(test, run.nr_pages,
-					    cases[i].out[j].nr_pages,
-					    "%s", cases[i].what);
-		}
-		KUNIT_EXPECT_TRUE_MSG(test, j == ARRAY_SIZE(cases[i].out) ||
-				      !cases[i].out[j].nr_pages,
-				      "%s: run missing", cases[i].what);
-	}
-}
-
-static const char * const formats[] = {
-	[PIN_RUNS_PFN] = "pfn",
-	[PIN_RUNS_BVEC] = "bvec",
-	[PIN_RUNS_PHYS] = "phys",
-};
-
-#define RANDOM_PAGES	600
-
-/*
- * Random layouts, found in random pieces, into chunks of every size: expanded,
- * the chunks must give the same pages, and no two runs of one chunk may meet
- * inside a folio.
- */
-static void pin_runs_build_random(struct kunit *test)
-{
-	unsigned long *pfn, *end;
-	struct rnd_state rnd;
-	u64 *buf;
-	int round;
-
-	pfn = kunit_kcalloc(test, RANDOM_PAGES, sizeof(*pfn), GFP_KERNEL);
-	end = kunit_kcalloc(test, RANDOM_PAGES, sizeof(*end), GFP_KERNEL);
-	buf = kunit_kcalloc(test, 1024, sizeof(*buf), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, pfn);
-	KUNIT_ASSERT_NOT_NULL(test, end);
-	KUNIT_ASSERT_NOT_NULL(test, buf);
-	prandom_seed_state(&rnd, 20261120);
-
-	for (round = 0; round < 2000; round++) {
-		u32 bytes = 16 * (1 + prandom_u32_state(&rnd) % (round % 2 ? 8 : 400));
-		u32 max_order = prandom_u32_state(&rnd) % 10;
-		enum pin_runs_format format = round % ARRAY_SIZE(formats);
-		u32 size = pin_run_bytes(format, 0, 1);
-		int n = 0, done = 0, chunks = 0;
-
-		/* The memory: pieces of folios, often the piece that follows */
-		while (n < RANDOM_PAGES) {
-			/* Memory comes in blocks of folios of one order. */
-			u32 order = prandom_u32_state(&rnd) % (max_order + 1);
-			unsigned long folio = (order << 16) +
-				((prandom_u32_state(&rnd) % 64) << order);
-			u32 first = prandom_u32_state(&rnd) % (1 << order);
-			u32 nr = 1 + prandom_u32_state(&rnd) % ((1 << order) - first);
-
-			if (n && prandom_u32_state(&rnd) % 4 == 0 &&
-			    pfn[n - 1] + 1 < end[n - 1]) {
-				pfn[n] = pfn[n - 1] + 1;
-				end[n] = end[n - 1];
-				n++;
-				continue;
-			}
-			for (; nr && n < RANDOM_PAGES; nr--, n++, first++) {
-				pfn[n] = folio + first;
-				end[n] = folio + (1 << order);
-			}
-		}
-
-		while (done < RANDOM_PAGES) {
-			struct pin_runs_iter it = { };
-			struct pin_run run, last = { };
-			struct run_builder b;
-			struct pin_runs runs;
-			int i = done, k = done;
-
-			pin_runs_init(&runs, buf, bytes);
-			runs.format = format;
-			run_builder_init(&b, &runs);
-			while (i < RANDOM_PAGES) {
-				struct found f = { pfn[i], 1, end[i] };
-				u32 max = 1 + prandom_u32_state(&rnd) % 64;
-
-				while (f.nr < max && i + f.nr < RANDOM_PAGES &&
-				       f.pfn + f.nr < f.folio_end &&
-				       pfn[i + f.nr] == f.pfn + f.nr &&
-				       end[i + f.nr] == f.folio_end)
-					f.nr++;
-				max = add_found(&b, &f);
-				i += max;
-				if (max < f.nr)
-					break;
-			}
-			run_builder_close(&b);
-			KUNIT_ASSERT_GT_MSG(test, i, done, "no progress in %u bytes", bytes);
-			KUNIT_ASSERT_LE(test, b.runs.nr * size + b.runs.nr_sizes * 4, bytes);
-
-			while (pin_runs_next(&b.runs, &it, &run)) {
-				unsigned long j;
-
-				KUNIT_ASSERT_LE(test, k + run.nr_pages, i);
-				KUNIT_ASSERT_LE(test, run.pfn + run.nr_pages, end[k]);
-				KUNIT_EXPECT_FALSE_MSG(test, last.nr_pages &&
-						       last.pfn + last.nr_pages == run.pfn &&
-						       end[k - 1] == end[k] &&
-						       run.pfn < end[k - 1],
-						       "not maximal");
-				for (j = 0; j < run.nr_pages; j++, k++)
-					KUNIT_ASSERT_EQ(test, pfn[k], run.pfn + j);
-				last = run;
-			}
-			KUNIT_ASSERT_EQ(test, k, i);
-			done = i;
-			chunks++;
-		}
-		/* There is room for as many pages as there is for entries. */
-		KUNIT_EXPECT_LE(test, chunks, DIV_ROUND_UP(RANDOM_PAGES, bytes / size));
-	}
-}
-
-static struct kunit_case pin_runs_builder_cases[] = {
-	KUNIT_CASE(pin_runs_pack),
-	KUNIT_CASE(pin_runs_build_table),
-	KUNIT_CASE(pin_runs_build_random),
-	{ }
-};
-
-static struct kunit_suite pin_runs_builder_suite = {
-	.name = "pin_runs_builder",
-	.test_cases = pin_runs_builder_cases,
-};
-
-/* ---- real memory ---- */
-
-static unsigned long map(struct kunit *test, unsigned long len,
-			 unsigned long prot, unsigned long flags)
-{
-	unsigned long addr;
-
-	KUNIT_ASSERT_EQ(test, kunit_attach_mm(), 0);
-	addr = ksys_mmap_pgoff(0, len, prot, MAP_PRIVATE | MAP_ANONYMOUS | flags,
-			       -1, 0);
-	KUNIT_ASSERT_FALSE_MSG(test, IS_ERR_VALUE(addr), "mmap: %ld", (long)addr);
-	return addr;
-}
-
-static void touch(struct kunit *test, unsigned long addr, unsigned long len)
-{
-	unsigned long end = addr + len;
-
-	for (; addr < end; addr += PAGE_SIZE)
-		KUNIT_ASSERT_EQ(test, put_user(0x5a, (char __user *)addr), 0);
-}
-
-static unsigned long map_4k(struct kunit *test, unsigned long len)
-{
-	unsigned long addr = map(test, len, PROT_READ | PROT_WRITE, 0);
-
-	do_madvise(current->mm, addr, len, MADV_NOHUGEPAGE);
-	touch(test, addr, len);
-	return addr;
-}
-
-static unsigned long map_thp(struct kunit *test, unsigned long len)
-{
-	unsigned long addr, pos;
-	struct page *page;
-	unsigned int order;
-
-	if (!IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
-		kunit_skip(test, "no THP");
-	addr = map(test, len + PMD_SIZE, PROT_READ | PROT_WRITE, 0);
-	addr = ALIGN(addr, PMD_SIZE);
-	KUNIT_ASSERT_EQ(test, do_madvise(current->mm, addr, len, MADV_HUGEPAGE), 0);
-	touch(test, addr, len);
-	for (pos = addr; pos < addr + len; pos += PMD_SIZE) {
-		KUNIT_ASSERT_EQ(test, get_user_pages_fast(pos, 1, FOLL_WRITE, &page), 1);
-		order = folio_order(page_folio(page));
-		put_page(page);
-		if (order != PMD_SHIFT - PAGE_SHIFT)
-			kunit_skip(test, "no memory for a THP");
-	}
-	return addr;
-}
-
-/* One page replaced in the middle: the first PMD is PTE-mapped */
-static unsigned long map_mixed(struct kunit *test, unsigned long len)
-{
-	unsigned long addr = map_thp(test, len);
-	unsigned long odd = addr + 77 * PAGE_SIZE;
-
-	KUNIT_ASSERT_EQ(test, do_madvise(current->mm, odd, PAGE_SIZE, MADV_DONTNEED), 0);
-	touch(test, odd, PAGE_SIZE);
-	return addr;
-}
-
-static unsigned long map_hugetlb(struct kunit *test, unsigned long len)
-{
-	unsigned long addr;
-
-	KUNIT_ASSERT_EQ(test, kunit_attach_mm(), 0);
-	addr = ksys_mmap_pgoff(0, len, PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
-	if (IS_ERR_VALUE(addr))
-		kunit_skip(test, "no huge pages: boot with hugepages=8");
-	touch(test, addr, len);
-	return addr;
-}
-
-/* Never written to: reading gives the zero page */
-static unsigned long map_zero(struct kunit *test, unsigned long len)
-{
-	unsigned long addr = map(test, len, PROT_READ | PROT_WRITE, 0);
-	unsigned long i;
-	char c;
-
-	do_madvise(current->mm, addr, len, MADV_NOHUGEPAGE);
-	for (i = 0; i < len; i += PAGE_SIZE)
-		KUNIT_ASSERT_EQ(test, copy_from_user(&c, (char __user *)(addr + i), 1), 0);
-	/* ... but for one page */
-	touch(test, addr + 3 * PAGE_SIZE, 1);
-	return addr;
-}
-
-/* Not touched at all: everything has to be faulted in */
-static unsigned long map_absent(struct kunit *test, unsigned long len)
-{
-	unsigned long addr = map(test, len, PROT_READ | PROT_WRITE, 0);
-
-	do_madvise(current->mm, addr, len, MADV_NOHUGEPAGE);
-	return addr;
-}
-
-struct real_case {
+struct memory {
 	const char *name;
 	unsigned long (*map)(struct kunit *test, unsigned long len);
 	unsigned long len;
 	unsigned int gup_flags;
-	/* largest number of runs, or 0 for one run a page; with no offset */
-	unsigned long max_runs;
+	/* All runs have this order, so that the memory is what it should be. */
+	int order;
+	/* What pins fail with, and those with FOLL_LONGTERM */
+	int err, err_longterm;
 };
 
-static const struct real_case real_cases[] = {
-	{ "4k", map_4k, SZ_4M, FOLL_WRITE },
-	{ "4k read-only", map_4k, SZ_4M, 0 },
-	{ "4k absent", map_absent, SZ_4M, FOLL_WRITE },
-	{ "thp", map_thp, SZ_8M, FOLL_WRITE, 4 },
-	{ "thp read-only", map_thp, SZ_8M, 0, 4 },
-	{ "thp with an odd page", map_mixed, SZ_8M, FOLL_WRITE, 6 },
-	{ "hugetlb", map_hugetlb, SZ_8M, FOLL_WRITE, 4 },
-	{ "hugetlb read-only", map_hugetlb, SZ_8M, 0, 4 },
-	{ "zero page, read-only", map_zero, SZ_64K, 0 },
-	{ "zero page, written", map_zero, SZ_64K, FOLL_WRITE },
+/* hugetlb too */
+#define THP	(PMD_SHIFT - PAGE_SHIFT)
+#define GIGA	(30 - PAGE_SHIFT)
+#define FOLIO(size)	(ilog2(size) - PAGE_SHIFT)
+
+static const struct memory memories[] = {
+	{ "4K", map_4k, SZ_4M, FOLL_WRITE },
+	{ "4K, read-only", map_4k, SZ_4M },
+	{ "4K, absent", map_absent, SZ_4M, FOLL_WRITE },
+	{ "16K folios", map_16k_folios, SZ_4M, FOLL_WRITE, FOLIO(SZ_16K) },
+	{ "16K folios, read-only", map_16k_folios, SZ_4M, 0, FOLIO(SZ_16K) },
+	{ "64K folios", map_64k_folios, SZ_4M, FOLL_WRITE, FOLIO(SZ_64K) },
+	{ "64K folios, read-only", map_64k_folios, SZ_4M, 0, FOLIO(SZ_64K) },
+	{ "THP", map_thp, 4 * PMD_SIZE, FOLL_WRITE, THP },
+	{ "THP, read-only", map_thp, 4 * PMD_SIZE, 0, THP },
+	{ "THP mapped by PTEs", map_thp_ptes, 4 * PMD_SIZE, FOLL_WRITE, THP },
+	{ "THP mapped by PTEs, read-only", map_thp_ptes, 4 * PMD_SIZE, 0, THP },
+	{ "THP with an odd page", map_thp_odd, 4 * PMD_SIZE, FOLL_WRITE, ANY_ORDER },
+	{ "patchwork", map_patchwork, 4 * PMD_SIZE, FOLL_WRITE, ANY_ORDER },
+	{ "patchwork, read-only", map_patchwork, 4 * PMD_SIZE, 0, ANY_ORDER },
+	{ "hugetlb", map_hugetlb, 4 * PMD_SIZE, FOLL_WRITE, THP },
+	{ "hugetlb, read-only", map_hugetlb, 4 * PMD_SIZE, 0, THP },
+	{ "hugetlb, neighbours", map_hugetlb_adjacent, 4 * PMD_SIZE, FOLL_WRITE, THP },
+	{ "hugetlb, reversed", map_hugetlb_reversed, 4 * PMD_SIZE, FOLL_WRITE, THP },
+#ifdef CONFIG_64BIT
+	{ "1G, neighbours", map_1g_adjacent, SZ_2G, FOLL_WRITE, GIGA },
+	{ "1G, reversed", map_1g_reversed, SZ_2G, FOLL_WRITE, GIGA },
+#endif
+	{ "zero page, read-only", map_zero, SZ_64K * PAGE_SIZE / SZ_4K, 0 },
+	{ "zero page, written", map_zero, SZ_64K * PAGE_SIZE / SZ_4K, FOLL_WRITE },
+	{ "huge zero page, read-only", map_huge_zero, 2 * PMD_SIZE, 0, ANY_ORDER },
+	{ "huge zero page, written", map_huge_zero, 2 * PMD_SIZE, FOLL_WRITE, ANY_ORDER },
+	{ "shmem", map_shmem, SZ_1M, FOLL_WRITE, ANY_ORDER },
+	{ "shmem, read-only", map_shmem, SZ_1M, 0, ANY_ORDER },
+	{ "shmem THP", map_shmem_thp, 2 * PMD_SIZE, FOLL_WRITE, THP },
+	{ "shmem THP in two tables", map_shmem_askew, 2 * PMD_SIZE, FOLL_WRITE, THP },
+	{ "memfd", map_memfd, SZ_1M, FOLL_WRITE, ANY_ORDER },
+	{ "private file, read-only", map_file_private, SZ_1M, 0, ANY_ORDER },
+	{ "private file, written", map_file_private, SZ_1M, FOLL_WRITE, ANY_ORDER },
+	{ "shared file, read-only", map_file_shared, SZ_1M, 0, ANY_ORDER },
+	{ "shared file, written", map_file_shared, SZ_1M, FOLL_WRITE, ANY_ORDER, 0, -EFAULT },
+	{ "DAX", map_dax, SZ_64K, FOLL_WRITE, ANY_ORDER, 0, -EOPNOTSUPP },
+	{ "DAX, read-only", map_dax, SZ_64K, 0, ANY_ORDER, 0, -EOPNOTSUPP },
+	{ "secretmem", map_secretmem, SZ_64K, FOLL_WRITE, 0, -EFAULT, -EFAULT },
+	{ "secretmem, read-only", map_secretmem, SZ_64K, 0, 0, -EFAULT, -EFAULT },
+	{ "4K, forked", map_4k_forked, SZ_1M, FOLL_WRITE },
+	{ "4K, forked, read-only", map_4k_forked, SZ_1M, 0 },
+	{ "THP, forked", map_thp_forked, 2 * PMD_SIZE, FOLL_WRITE, ANY_ORDER },
+	{ "THP, forked, read-only", map_thp_forked, 2 * PMD_SIZE, 0, ANY_ORDER },
+	{ "THP mapped by PTEs, forked, read-only", map_thp_ptes_forked,
+	  2 * PMD_SIZE, 0, ANY_ORDER },
+	{ "hugetlb, forked, read-only", map_hugetlb_forked, 2 * PMD_SIZE, 0, THP },
 };
 
-static void real_case_desc(const struct real_case *c, char *desc)
+static void memory_desc(const struct memory *m, char *desc)
 {
-	strscpy(desc, c->name, KUNIT_PARAM_DESC_SIZE);
+	strscpy(desc, m->name, KUNIT_PARAM_DESC_SIZE);
 }
 
-KUNIT_ARRAY_PARAM(real, real_cases, real_case_desc);
+KUNIT_ARRAY_PARAM(memory, memories, memory_desc);
 
-/* A counter of pins, with what is still in the per-CPU differences */
-static long pins(enum node_stat_item item)
+/* Refused as runs, as pages are refused, and no pin is left */
+static void expect_refused(struct kunit *test, unsigned long addr,
+			   unsigned long nr, unsigned int gup_flags,
+			   struct page **pages, struct pin_runs *runs, int err)
 {
-	long sum = 0;
-	int cpu, nid;
+	long before = pins_held();
 
-	for_each_online_node(nid) {
-		pg_data_t *pgdat = NODE_DATA(nid);
-
-		sum += node_page_state_pages(pgdat, item);
-		for_each_online_cpu(cpu)
-			sum += READ_ONCE(per_cpu_ptr(pgdat->per_cpu_nodestats,
-						     cpu)->vm_node_stat_diff[item]);
-	}
-	return sum;
-}
-
-struct pin_balance {
-	long acquired, released;
-};
-
-static struct pin_balance pin_balance(void)
-{
-	return (struct pin_balance) {
-		.acquired = pins(NR_FOLL_PIN_ACQUIRED),
-		.released = pins(NR_FOLL_PIN_RELEASED),
-	};
+	KUNIT_EXPECT_EQ(test, pin_user_pages_fast(addr, nr, gup_flags, pages), err);
+	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, nr, gup_flags, runs), err);
+	KUNIT_EXPECT_EQ(test, runs->nr, 0);
+	KUNIT_EXPECT_EQ(test, pins_held(), before);
 }
 
 /*
- * Pin @nr pages as runs, in chunks of @bytes, and compare with @pages. Pins
- * must be held for each run that is not a zero page, and for nothing else.
+ * The same memory in chunks of all formats, from anywhere in the first folio,
+ * while the first runs and the pages are still pinned
  */
-static unsigned long compare_runs(struct kunit *test, unsigned long addr,
-				  unsigned long nr, unsigned int gup_flags,
-				  struct page **pages,
-				  enum pin_runs_format format, u32 bytes,
-				  void *buf)
+static void expect_all_formats(struct kunit *test, const struct memory *m,
+			       unsigned long addr, unsigned int gup_flags,
+			       struct page **pages, void *buf)
 {
-	unsigned long done = 0, total = 0;
-
-	while (done < nr) {
-		struct pin_balance before = pin_balance();
-		struct pin_runs_iter it = { };
-		struct pin_runs runs;
-		struct pin_run run;
-		unsigned long k = done;
-		long ret, held = 0;
-
-		pin_runs_init(&runs, buf, bytes);
-		runs.format = format;
-		ret = pin_user_runs_fast(addr + done * PAGE_SIZE, nr - done,
-					 gup_flags, &runs);
-		KUNIT_ASSERT_GT(test, ret, 0);
-		while (pin_runs_next(&runs, &it, &run)) {
-			struct folio *folio = pfn_folio(run.pfn);
-			unsigned long i;
-
-			KUNIT_ASSERT_LE(test, k + run.nr_pages, done + ret);
-			KUNIT_EXPECT_TRUE(test, run.pfn + run.nr_pages <=
-					  folio_pfn(folio) + folio_nr_pages(folio));
-			for (i = 0; i < run.nr_pages; i++, k++)
-				KUNIT_ASSERT_EQ(test, page_to_pfn(pages[k]),
-						run.pfn + i);
-			if (is_zero_pfn(run.pfn)) {
-				KUNIT_EXPECT_EQ(test, run.nr_pages, 1);
-			} else {
-				KUNIT_EXPECT_TRUE(test, folio_maybe_dma_pinned(folio));
-				held++;
-			}
-			total++;
-		}
-		KUNIT_ASSERT_EQ(test, k, done + ret);
-		KUNIT_EXPECT_EQ(test, held,
-				(pins(NR_FOLL_PIN_ACQUIRED) - before.acquired) -
-				(pins(NR_FOLL_PIN_RELEASED) - before.released));
-		done += ret;
-
-		unpin_user_runs(&runs, UNPIN_CLEAN);
-		KUNIT_EXPECT_EQ(test, runs.nr, 0);
-		KUNIT_EXPECT_EQ(test, pins(NR_FOLL_PIN_ACQUIRED) - before.acquired,
-				pins(NR_FOLL_PIN_RELEASED) - before.released);
-	}
-	return total;
-}
-
-static void free_pages_array(void *pages)
-{
-	kvfree(pages);
-}
-
-static struct page **alloc_pages_array(struct kunit *test, unsigned long nr)
-{
-	struct page **pages = kvcalloc(nr, sizeof(*pages), GFP_KERNEL);
-
-	int ret;
-
-	KUNIT_ASSERT_NOT_NULL(test, pages);
-	ret = kunit_add_action_or_reset(test, free_pages_array, pages);
-	KUNIT_ASSERT_EQ(test, ret, 0);
-	return pages;
-}
-
-static void pin_runs_vs_pages(struct kunit *test)
-{
-	static const u32 sizes[] = { 16, 8, 48, 32, 256, PAGE_SIZE };
+	static const u32 sizes[] = { 16, 8, 48, 32, 256, SZ_4K };
 	static const unsigned long skips[] = { 0, 1, 78, 511 };
-	const struct real_case *c = test->param_value;
-	unsigned long addr, nr, got, skip, total;
+	unsigned long nr = m->len >> PAGE_SHIFT, skip, total;
 	enum pin_runs_format format;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		/* 8 bytes are room for a packed PFN only. */
+		format = sizes[i] == 8 ? PIN_RUNS_PFN : i % PIN_RUNS_NR_FORMATS;
+		skip = min(skips[i % ARRAY_SIZE(skips)], nr - 1);
+		expect_chunks(test, addr + skip * PAGE_SIZE, nr - skip, gup_flags,
+			      pages + skip, format, buf, sizes[i]);
+	}
+	if (m->order == ANY_ORDER)
+		return;
+	for (format = 0; format < PIN_RUNS_NR_FORMATS; format++) {
+		total = expect_chunks(test, addr, nr, gup_flags, pages, format,
+				      buf, SZ_4K);
+		KUNIT_EXPECT_EQ_MSG(test, total, nr >> m->order, "%s",
+				    pin_runs_format_names[format]);
+	}
+}
+
+/*
+ * Each memory four times: with and without FOLL_LONGTERM, and who comes first
+ * has to fault in, unshare and migrate.
+ */
+static void vs_pages(struct kunit *test)
+{
+	const struct memory *m = test->param_value;
+	unsigned long addr, nr = m->len >> PAGE_SHIFT;
+	u32 bytes = min(nr, SZ_8K) * PIN_RUN_MAX_BYTES;
+	struct page **pages = alloc_pages_array(test, nr);
+	void *all_buf = alloc_buffer(test, bytes);
+	void *buf = alloc_buffer(test, SZ_4K);
+	struct pin_runs all;
+	long start, before, held;
+	int round, err;
+
+	for (round = 0; round < 4; round++) {
+		bool longterm = round & 1, runs_first = round & 2;
+		unsigned int flags = m->gup_flags | (longterm ? FOLL_LONGTERM : 0);
+
+		init_chunk(&all, round % PIN_RUNS_NR_FORMATS, all_buf, bytes);
+		addr = m->map(test, m->len);
+		err = longterm ? m->err_longterm : m->err;
+		if (err) {
+			expect_refused(test, addr, nr, flags, pages, &all, err);
+			unmap(test, addr, m->len);
+			continue;
+		}
+
+		start = pins_held();
+		if (!runs_first)
+			reference(test, addr, nr, flags, pages);
+		before = pins_held();
+		KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr, nr, flags, &all), nr);
+		held = pins_held() - before;
+		if (runs_first)
+			reference(test, addr, nr, flags, pages);
+		KUNIT_EXPECT_EQ(test, expect_runs(test, &all, pages, nr), held);
+
+		expect_all_formats(test, m, addr, flags, pages, buf);
+		unpin_user_runs(&all, UNPIN_DIRTY_LOCK);
+		unpin_user_pages(pages, nr);
+		KUNIT_EXPECT_EQ(test, pins_held(), start);
+		unmap(test, addr, m->len);
+	}
+}
+
+/* From room for one run to room for all, in each format */
+static void chunk_sizes(struct kunit *test)
+{
+	unsigned long nr = 4 * PMD_SIZE >> PAGE_SHIFT, total = 0;
+	unsigned long addr = map_patchwork(test, 4 * PMD_SIZE);
+	struct page **pages = alloc_pages_array(test, nr);
+	enum pin_runs_format format;
+	u32 bytes, entry;
+	void *buf;
+
+	reference(test, addr, nr, FOLL_WRITE, pages);
+	for (format = 0; format < PIN_RUNS_NR_FORMATS; format++) {
+		buf = alloc_buffer(test, SZ_4K);
+		total = expect_chunks(test, addr, nr, FOLL_WRITE, pages, format,
+				      buf, SZ_4K);
+		KUNIT_EXPECT_GT(test, total, 80);
+		entry = pin_run_bytes(format, 0, 1);
+		/* A packed PFN with a size takes more than one entry. */
+		for (bytes = entry; bytes <= (total + 1) * PIN_RUN_MAX_BYTES;
+		     bytes += entry)
+			expect_chunks(test, addr + PAGE_SIZE, nr - 1, FOLL_WRITE,
+				      pages + 1, format, buf, bytes);
+	}
+	unpin_user_pages(pages, nr);
+}
+
+/*
+ * A chunk that cannot take all of a folio takes what is aligned, so that the
+ * next one goes on at a boundary that is.
+ */
+static void natural_boundary(struct kunit *test)
+{
+	unsigned long addr = map_thp(test, PMD_SIZE) + PAGE_SIZE;
+	unsigned long nr = (PMD_SIZE >> PAGE_SHIFT) - 1, done = 0, want = 1;
+	struct pin_runs runs;
+	u64 entry;
+
+	if (!IS_ENABLED(CONFIG_HAVE_GUP_FAST))
+		kunit_skip(test, "ordinary GUP goes page by page");
+	for (; done < nr; done += want, want *= 2) {
+		pin_runs_init(&runs, &entry, sizeof(entry));
+		KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr + done * PAGE_SIZE,
+							 nr - done, FOLL_WRITE,
+							 &runs), want);
+		KUNIT_EXPECT_EQ(test, runs.nr, 1);
+		unpin_user_runs(&runs, UNPIN_CLEAN);
+	}
+}
+
+/* Zero pages are runs of their own, hold no pin and do not mind being unpinned. */
+static void zero_page(struct kunit *test)
+{
+	unsigned long addr = map_zero(test, 16 * PAGE_SIZE);
+	struct pin_runs_iter it = { };
+	long before = pins_held();
+	struct pin_runs runs;
+	struct pin_run run;
+	int zeroes = 0;
+	u64 buf[32];
+
+	pin_runs_init(&runs, buf, sizeof(buf));
+	KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr, 16, 0, &runs), 16);
+	KUNIT_EXPECT_EQ(test, runs.nr, 16);
+	KUNIT_EXPECT_EQ(test, pins_held() - before, 1);
+	while (pin_runs_next(&runs, &it, &run)) {
+		KUNIT_EXPECT_EQ(test, run.nr_pages, 1);
+		zeroes += is_zero_pfn(run.pfn);
+	}
+	KUNIT_EXPECT_EQ(test, zeroes, 15);
+	unpin_user_runs(&runs, UNPIN_CLEAN);
+	KUNIT_EXPECT_EQ(test, pins_held(), before);
+}
+
+static void expect_as_pages(struct kunit *test, unsigned long addr,
+			    unsigned long nr, unsigned int gup_flags,
+			    struct page **pages, struct pin_runs *runs)
+{
+	long before = pins_held(), ret;
+	int err;
+
+	ret = pin_pages(addr, nr, gup_flags, pages, &err);
+	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, nr, gup_flags, runs),
+			ret ?: err);
+	expect_runs(test, runs, pages, ret);
+	/* What stopped it is what the next call returns. */
+	if (err)
+		KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr + ret * PAGE_SIZE,
+							 nr - ret, gup_flags, runs),
+				err);
+	unpin_user_runs(runs, UNPIN_CLEAN);
+	unpin_user_pages(pages, ret);
+	KUNIT_EXPECT_EQ(test, pins_held(), before);
+}
+
+/*
+ * A hole, at every position, ends the call at its edge: from the last page to
+ * the first, as much as that takes to meet all positions in a page table
+ */
+static void hole(struct kunit *test)
+{
+	const struct memory *m = test->param_value;
+	unsigned long nr = m->len >> PAGE_SHIFT, addr, step;
+	struct pin_runs runs;
 	struct page **pages;
 	void *buf;
-	long ret;
-	int i, j;
+	u32 bytes;
+	long at;
 
-	buf = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, buf);
-	addr = c->map(test, c->len);
-	nr = c->len >> PAGE_SHIFT;
+	addr = m->map(test, m->len);
+	/* Huge pages can be unmapped whole only. */
+	mmap_read_lock(current->mm);
+	step = vma_kernel_pagesize(find_vma(current->mm, addr)) >> PAGE_SHIFT;
+	mmap_read_unlock(current->mm);
+	if (step == 1)
+		nr = min(nr, m->order == THP ? PTRS_PER_PTE + 16UL : 64UL);
+	bytes = min(nr, SZ_8K) * PIN_RUN_MAX_BYTES;
+	buf = alloc_buffer(test, bytes);
 	pages = alloc_pages_array(test, nr);
 
-	/* Without FOLL_LONGTERM first: absent memory goes the slow way there */
-	for (i = 0; i < 2; i++) {
-		unsigned int flags = c->gup_flags | (i ? FOLL_LONGTERM : 0);
-
-		if (i == 0 && c->map == map_absent) {
-			struct pin_runs runs;
-
-			pin_runs_init(&runs, buf, PAGE_SIZE);
-			ret = pin_user_runs_fast(addr, nr, flags, &runs);
-			KUNIT_EXPECT_GT(test, ret, 0);
-			unpin_user_runs(&runs, UNPIN_DIRTY_LOCK);
-		}
-
-		for (got = 0; got < nr; got += ret) {
-			ret = pin_user_pages_fast(addr + got * PAGE_SIZE, nr - got,
-						  flags, pages + got);
-			KUNIT_ASSERT_GT(test, ret, 0);
-		}
-		for (j = 0; j < ARRAY_SIZE(sizes); j++) {
-			/* 8 bytes are room for a packed PFN only. */
-			format = sizes[j] == 8 ? PIN_RUNS_PFN :
-						 (i + j) % ARRAY_SIZE(formats);
-			skip = skips[j % ARRAY_SIZE(skips)];
-			if (skip >= nr)
-				skip = nr - 1;
-			compare_runs(test, addr + skip * PAGE_SIZE, nr - skip,
-				     flags, pages + skip, format, sizes[j], buf);
-		}
-		for (format = 0; format < ARRAY_SIZE(formats); format++) {
-			total = compare_runs(test, addr, nr, flags, pages,
-					     format, PAGE_SIZE, buf);
-			if (c->max_runs)
-				KUNIT_EXPECT_LE_MSG(test, total, c->max_runs, "%s",
-						    formats[format]);
-			else
-				KUNIT_EXPECT_EQ_MSG(test, total, nr, "%s",
-						    formats[format]);
-		}
-		unpin_user_pages(pages, nr);
+	for (at = nr - step; at >= 0; at -= step) {
+		KUNIT_ASSERT_EQ(test, vm_munmap(addr + at * PAGE_SIZE,
+						step * PAGE_SIZE), 0);
+		init_chunk(&runs, at % PIN_RUNS_NR_FORMATS, buf, bytes);
+		expect_as_pages(test, addr, nr, m->gup_flags, pages, &runs);
 	}
+	end_fork(test);
 }
 
-/* What must not be pinned is refused as pin_user_pages_fast() refuses it. */
-static void pin_runs_refused(struct kunit *test)
+/* Ranges that are not, or not all, addresses of user memory */
+static void limits(struct kunit *test)
 {
+	unsigned long top = (TASK_SIZE_MAX & PAGE_MASK) - 4 * PAGE_SIZE;
+	struct page **pages = alloc_pages_array(test, 16);
 	unsigned long addr = map_4k(test, SZ_64K);
 	struct pin_runs runs;
 	u64 buf[32];
 
 	pin_runs_init(&runs, buf, sizeof(buf));
 	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, 0, FOLL_WRITE, &runs), 0);
-	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(0, 1, FOLL_WRITE, &runs), -EFAULT);
-	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(TASK_SIZE_MAX, 1, FOLL_WRITE, &runs),
-			-EFAULT);
-	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(PAGE_MASK, 2, FOLL_WRITE, &runs),
-			-EOVERFLOW);
+
+	/* Nothing is mapped at 0 before this. */
+	expect_refused(test, 0, 1, FOLL_WRITE, pages, &runs, -EFAULT);
+	map_user(test, NULL, 0, 4 * PAGE_SIZE, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, 0);
+	expect_as_pages(test, 0, 4, FOLL_WRITE, pages, &runs);
+	expect_as_pages(test, 0, 5, FOLL_WRITE, pages, &runs);
+
+	/* Up to the last page of all, and behind it */
+	if (!IS_ERR_VALUE(vm_mmap(NULL, top, 4 * PAGE_SIZE, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, 0)))
+		expect_as_pages(test, top, 4, FOLL_WRITE, pages, &runs);
+	else
+		kunit_info(test, "no memory can be mapped at the top");
+	expect_refused(test, top, 6, FOLL_WRITE, pages, &runs, -EFAULT);
+	expect_refused(test, TASK_SIZE_MAX, 1, FOLL_WRITE, pages, &runs, -EFAULT);
+
+	expect_refused(test, PAGE_MASK, 2, FOLL_WRITE, pages, &runs, -EOVERFLOW);
+	/* pin_user_pages_fast() takes an int. */
 	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, ULONG_MAX, FOLL_WRITE, &runs),
 			-EOVERFLOW);
+	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, ULONG_MAX >> PAGE_SHIFT,
+						 FOLL_WRITE, &runs), -EOVERFLOW);
 
-	addr = map(test, SZ_64K, PROT_READ, 0);
-	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, 16, FOLL_WRITE, &runs), -EFAULT);
-	addr = map(test, SZ_64K, PROT_NONE, 0);
-	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, 16, 0, &runs), -EFAULT);
-	KUNIT_EXPECT_EQ(test, runs.nr, 0);
-
-	runs.bytes = 0;
-	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, 16, 0, &runs), -ENOSPC);
+	/* Not at the start of a page */
+	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr + PAGE_SIZE - 1, 2,
+						 FOLL_WRITE, &runs), 2);
+	reference(test, addr, 2, FOLL_WRITE, pages);
+	expect_runs(test, &runs, pages, 2);
+	unpin_user_pages(pages, 2);
+	unpin_user_runs(&runs, UNPIN_CLEAN);
 }
 
-/* A hole ends the call at its edge; the next call returns the error. */
-static void pin_runs_hole(struct kunit *test)
+static void access_rights(struct kunit *test)
+{
+	struct page **pages = alloc_pages_array(test, 16);
+	struct pin_runs runs;
+	unsigned long addr;
+	u64 buf[32];
+
+	pin_runs_init(&runs, buf, sizeof(buf));
+	addr = map_user(test, NULL, 0, SZ_64K, PROT_READ,
+			MAP_PRIVATE | MAP_ANONYMOUS, 0);
+	expect_refused(test, addr, 16, FOLL_WRITE, pages, &runs, -EFAULT);
+	expect_as_pages(test, addr, 16, FOLL_LONGTERM, pages, &runs);
+	/* Present now, and exclusive */
+	expect_refused(test, addr, 16, FOLL_WRITE, pages, &runs, -EFAULT);
+	addr = map_user(test, NULL, 0, SZ_64K, PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS, 0);
+	expect_refused(test, addr, 16, 0, pages, &runs, -EFAULT);
+	expect_refused(test, addr, 16, FOLL_WRITE, pages, &runs, -EFAULT);
+}
+
+static void no_room(struct kunit *test)
 {
 	unsigned long addr = map_4k(test, SZ_64K);
-	struct pin_balance before = pin_balance();
+	enum pin_runs_format format;
+	struct pin_runs runs;
+	u64 buf[2];
+
+	for (format = 0; format < PIN_RUNS_NR_FORMATS; format++) {
+		u32 bytes = pin_run_bytes(format, 0, 1);
+
+		init_chunk(&runs, format, buf, bytes - sizeof(u64));
+		KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, 16, 0, &runs), -ENOSPC);
+		init_chunk(&runs, format, buf, bytes);
+		KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, 16, 0, &runs), 1);
+		KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr + PAGE_SIZE, 15, 0,
+							 &runs), -ENOSPC);
+		KUNIT_EXPECT_EQ(test, runs.nr, 1);
+		unpin_user_runs(&runs, UNPIN_CLEAN);
+	}
+}
+
+/* Only the flags of pin_user_pages_fast(), and FOLL_PIN from inside */
+static void bad_flags(struct kunit *test)
+{
+	unsigned long addr = map_4k(test, SZ_64K);
 	struct pin_runs runs;
 	u64 buf[32];
-	int hole;
 
 	pin_runs_init(&runs, buf, sizeof(buf));
-	for (hole = 15; hole >= 0; hole--) {
-		KUNIT_ASSERT_EQ(test, vm_munmap(addr + hole * PAGE_SIZE, PAGE_SIZE), 0);
-		KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, 16, FOLL_WRITE, &runs),
-				hole ?: -EFAULT);
-		KUNIT_EXPECT_EQ(test, runs.nr, hole);
-		KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr + hole * PAGE_SIZE, 1,
-							 FOLL_WRITE, &runs), -EFAULT);
-		KUNIT_EXPECT_EQ(test, runs.nr, hole);
-		unpin_user_runs(&runs, UNPIN_CLEAN);
+	kunit_warning_suppress(test) {
+		KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, 16, FOLL_PIN, &runs),
+				-EINVAL);
+		KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, 16, FOLL_GET, &runs),
+				-EINVAL);
+		KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, 16, FOLL_LONGTERM |
+							 FOLL_PCI_P2PDMA, &runs),
+				-EINVAL);
 	}
-	KUNIT_EXPECT_EQ(test, pins(NR_FOLL_PIN_ACQUIRED) - before.acquired,
-			pins(NR_FOLL_PIN_RELEASED) - before.released);
+	KUNIT_EXPECT_EQ(test, runs.nr, 0);
 }
 
-/* A second call into the same chunk lets its last run grow, with one pin. */
-static void pin_runs_append(struct kunit *test)
+/* An address tag, where the architecture has them, is none of its business. */
+static void tagged(struct kunit *test)
 {
-	unsigned long addr = map_thp(test, PMD_SIZE);
-	struct pin_balance before = pin_balance();
+	unsigned long addr = map_4k(test, SZ_64K), tagged = addr;
+	struct page **pages = alloc_pages_array(test, 16);
 	struct pin_runs runs;
-	u64 buf[4];
-	int i;
+	u64 buf[32];
 
+#ifdef CONFIG_64BIT
+	tagged |= 0x2aUL << 57;
+#endif
+	if (tagged == addr || untagged_addr(tagged) != addr)
+		kunit_skip(test, "no address tags");
 	pin_runs_init(&runs, buf, sizeof(buf));
-	for (i = 0; i < PMD_SIZE / PAGE_SIZE; i += 32)
-		KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr + i * PAGE_SIZE, 32,
-							 FOLL_WRITE, &runs), 32);
-	KUNIT_EXPECT_EQ(test, runs.nr, 1);
-	KUNIT_EXPECT_EQ(test, pins(NR_FOLL_PIN_ACQUIRED) - before.acquired, 1);
-	unpin_user_runs(&runs, UNPIN_DIRTY);
-	KUNIT_EXPECT_EQ(test, pins(NR_FOLL_PIN_RELEASED) - before.released, 1);
-}
-
-/*
- * A section that is rolled back leaves the pins and the runs that were there
- * before it, also where it made the open run longer.
- */
-static void pin_runs_rollback(struct kunit *test)
-{
-	unsigned long addr = map_mixed(test, 2 * PMD_SIZE);
-	struct run_builder builder, checkpoint;
-	struct gup_out out = {
-		.builder = &builder,
-		.pinned.item = NR_FOLL_PIN_ACQUIRED,
-	};
-	struct pin_runs runs;
-	unsigned long first;
-	void *buf;
-
-	/* Room for whatever the two sections find */
-	buf = kunit_kzalloc(test, 4 * PAGE_SIZE, GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, buf);
-	pin_runs_init(&runs, buf, 4 * PAGE_SIZE);
-	for (first = 1; first < 80; first++) {
-		struct pin_balance before = pin_balance();
-		unsigned long flags = FOLL_PIN | FOLL_WRITE | FOLL_LONGTERM;
-
-		run_builder_init(&builder, &runs);
-		out.nr = 0;
-		out.budget = first;
-		KUNIT_ASSERT_TRUE(test, gup_fast_section(addr, addr + 2 * PMD_SIZE,
-							 flags, &out));
-		KUNIT_ASSERT_EQ(test, out.nr, first);
-		checkpoint = builder;
-		out.budget = GUP_SECTION_ENTRIES;
-		KUNIT_ASSERT_TRUE(test, gup_fast_section(addr + first * PAGE_SIZE,
-							 addr + 2 * PMD_SIZE,
-							 flags, &out));
-		KUNIT_ASSERT_GT(test, out.nr, 512);
-		run_builder_rollback(&builder, &checkpoint);
-		KUNIT_EXPECT_MEMEQ(test, &builder, &checkpoint, sizeof(builder));
-		run_builder_close(&builder);
-		KUNIT_EXPECT_EQ(test, pins(NR_FOLL_PIN_ACQUIRED) - before.acquired -
-				(pins(NR_FOLL_PIN_RELEASED) - before.released),
-				builder.runs.nr);
-		unpin_user_runs(&builder.runs, UNPIN_CLEAN);
-		KUNIT_EXPECT_EQ(test, pins(NR_FOLL_PIN_ACQUIRED) - before.acquired,
-				pins(NR_FOLL_PIN_RELEASED) - before.released);
-	}
-}
-
-/* One pin for each run, also if a run is spread over several bio_vecs. */
-static void pin_runs_unpin_bvecs(struct kunit *test)
-{
-	unsigned long addr = map_mixed(test, 2 * PMD_SIZE);
-	struct pin_balance before = pin_balance();
-	struct pin_runs_iter it = { };
-	struct pin_runs runs;
-	struct bio_vec *bvecs;
-	struct pin_run run;
-	u64 buf[16];
-	int nr = 0;
-
-	bvecs = kunit_kcalloc(test, 1024, sizeof(*bvecs), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, bvecs);
-	pin_runs_init(&runs, buf, sizeof(buf));
-	KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr, 1024, FOLL_WRITE, &runs), 1024);
-	KUNIT_ASSERT_EQ(test, runs.nr, 4);
-	while (pin_runs_next(&runs, &it, &run)) {
-		for (; run.nr_pages; run.nr_pages--)
-			bvec_set_page(&bvecs[nr++], pfn_to_page(run.pfn++), PAGE_SIZE, 0);
-	}
-	KUNIT_ASSERT_EQ(test, nr, 1024);
-	/* As the first page of a buffer would be */
-	bvecs[0].bv_offset = 100;
-	bvecs[0].bv_len -= 100;
-	bvecs[nr - 1].bv_len = 1;
-	unpin_user_bvecs(bvecs, nr, UNPIN_DIRTY_LOCK);
-	KUNIT_EXPECT_EQ(test, pins(NR_FOLL_PIN_ACQUIRED) - before.acquired, 4);
-	KUNIT_EXPECT_EQ(test, pins(NR_FOLL_PIN_RELEASED) - before.released, 4);
-}
-
-/* get_user_sg() and put_user_sg(), as they were asked for in 2018 */
-static void pin_runs_sg(struct kunit *test)
-{
-	static const unsigned int max_segments[] = {
-		PAGE_SIZE, 3 * PAGE_SIZE, SZ_64K, UINT_MAX
-	};
-	static unsigned long (* const maps[])(struct kunit *, unsigned long) = {
-		map_4k, map_thp, map_mixed, map_absent
-	};
-	unsigned long nr = SZ_8M >> PAGE_SHIFT;
-	struct page **pages = alloc_pages_array(test, nr);
-	int i, j;
-
-	for (i = 0; i < ARRAY_SIZE(maps); i++) {
-		unsigned long addr = maps[i](test, SZ_8M);
-
-		for (j = 0; j < ARRAY_SIZE(max_segments); j++) {
-			/* The last one is as much as all of it. */
-			unsigned long start = addr + j * 777;
-			size_t len = SZ_8M - j * 1234, total = 0;
-			struct pin_balance before = pin_balance();
-			struct sg_append_table append = { };
-			struct scatterlist *sg;
-			unsigned int k;
-
-			KUNIT_ASSERT_EQ(test, pin_user_sg(start, len, FOLL_WRITE,
-							  max_segments[j], &append), 0);
-			KUNIT_ASSERT_EQ(test, pin_user_pages_fast(addr, nr, FOLL_WRITE,
-								  pages), nr);
-			for_each_sgtable_sg(&append.sgt, sg, k) {
-				unsigned int done = 0;
-
-				KUNIT_ASSERT_LE(test, sg->offset + sg->length,
-						max_segments[j]);
-				while (done < sg->length) {
-					unsigned long pos = start + total - addr;
-					phys_addr_t phys = sg_phys(sg) + done;
-					unsigned int bytes =
-						min_t(size_t, sg->length - done,
-						      PAGE_SIZE - offset_in_page(pos));
-
-					KUNIT_ASSERT_EQ(test, phys,
-							page_to_phys(pages[pos >> PAGE_SHIFT]) +
-							offset_in_page(pos));
-					done += bytes;
-					total += bytes;
-				}
-				if (total == len)
-					KUNIT_EXPECT_TRUE(test, sg_is_last(sg));
-			}
-			KUNIT_EXPECT_EQ(test, total, len);
-			unpin_user_pages(pages, nr);
-			if (maps[i] == map_thp)
-				KUNIT_EXPECT_EQ(test, pins(NR_FOLL_PIN_ACQUIRED) -
-						before.acquired - nr, SZ_8M / PMD_SIZE);
-			unpin_user_sg(&append, UNPIN_DIRTY_LOCK);
-			KUNIT_EXPECT_EQ(test, pins(NR_FOLL_PIN_ACQUIRED) - before.acquired,
-					pins(NR_FOLL_PIN_RELEASED) - before.released);
-		}
-		/* All or nothing */
-		{
-			struct pin_balance before = pin_balance();
-			struct sg_append_table append = { };
-
-			vm_munmap(addr + SZ_8M - PAGE_SIZE, PAGE_SIZE);
-			KUNIT_EXPECT_EQ(test, pin_user_sg(addr, SZ_8M, FOLL_WRITE,
-							  UINT_MAX, &append), -EFAULT);
-			KUNIT_EXPECT_NULL(test, append.sgt.sgl);
-			KUNIT_EXPECT_EQ(test, pins(NR_FOLL_PIN_ACQUIRED) - before.acquired,
-					pins(NR_FOLL_PIN_RELEASED) - before.released);
-		}
-	}
-}
-
-/* The callee allocates, the caller frees. */
-static void pin_runs_alloc(struct kunit *test)
-{
-	unsigned long addr = map_4k(test, SZ_8M), nr = SZ_8M >> PAGE_SHIFT;
-	struct page **pages = alloc_pages_array(test, nr);
-	struct pin_balance before = pin_balance();
-	struct pin_runs_iter it = { };
-	unsigned long i, k = 0;
-	struct pin_runs runs;
-	struct pin_run run;
-
-	KUNIT_ASSERT_EQ(test, pin_user_runs_alloc(addr, nr, FOLL_WRITE, &runs), 0);
-	KUNIT_ASSERT_EQ(test, pin_user_pages_fast(addr, nr, FOLL_WRITE, pages), nr);
-	while (pin_runs_next(&runs, &it, &run)) {
-		for (i = 0; i < run.nr_pages; i++)
-			KUNIT_ASSERT_EQ(test, run.pfn + i, page_to_pfn(pages[k++]));
-	}
-	KUNIT_EXPECT_EQ(test, k, nr);
-	unpin_user_pages(pages, nr);
-	unpin_user_runs_free(&runs, UNPIN_DIRTY);
-	KUNIT_EXPECT_EQ(test, pin_user_runs_alloc(addr, nr + 1, FOLL_WRITE, &runs),
-			-EFAULT);
-	KUNIT_EXPECT_EQ(test, pins(NR_FOLL_PIN_ACQUIRED) - before.acquired,
-			pins(NR_FOLL_PIN_RELEASED) - before.released);
-}
-
-/* A small array on the stack, and several calls */
-static void pin_runs_on_stack(struct kunit *test)
-{
-	unsigned long addr = map_mixed(test, SZ_8M), nr = SZ_8M >> PAGE_SHIFT;
-	unsigned long done = 0, bvecs = 0, calls = 0;
-	struct pin_balance before = pin_balance();
-	struct bio_vec array[2];
-	struct pin_runs runs;
-	long ret;
-
-	pin_runs_init_bvecs(&runs, array, ARRAY_SIZE(array));
-	while (done < nr) {
-		ret = pin_user_runs_fast(addr + done * PAGE_SIZE, nr - done,
-					 FOLL_WRITE, &runs);
-		KUNIT_ASSERT_GT(test, ret, 0);
-		done += ret;
-		bvecs += runs.nr;
-		calls++;
-		unpin_user_runs(&runs, UNPIN_CLEAN);
-	}
-	/* Before and after the odd page, that page, three more THPs */
-	KUNIT_EXPECT_EQ(test, bvecs, 6);
-	KUNIT_EXPECT_EQ(test, calls, 3);
-	KUNIT_EXPECT_EQ(test, pins(NR_FOLL_PIN_ACQUIRED) - before.acquired, 6);
-	KUNIT_EXPECT_EQ(test, pins(NR_FOLL_PIN_RELEASED) - before.released, 6);
-}
-
-/*
- * A range that is pinned in many calls costs the entries that it has, and for
- * each call and each section the way down from the top of the page tables, and
- * the entry that did not fit the chunk any more.
- */
-static void pin_runs_resume_reads(struct kunit *test)
-{
-	static unsigned long (* const maps[])(struct kunit *, unsigned long) = {
-		map_4k, map_thp, map_mixed
-	};
-	const unsigned long levels = 5;
-	unsigned int chunk;
-	u64 *buf;
-	int i;
-
-	buf = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, buf);
-	for (i = 0; i < ARRAY_SIZE(maps); i++) {
-		unsigned long addr = maps[i](test, SZ_8M), nr = SZ_8M >> PAGE_SHIFT;
-		unsigned long leafs = maps[i] == map_4k ? nr :
-				      maps[i] == map_thp ? SZ_8M / PMD_SIZE :
-				      SZ_8M / PMD_SIZE - 1 + PTRS_PER_PTE;
-		unsigned long tables = SZ_8M / PMD_SIZE;
-
-		for (chunk = 2; chunk <= PAGE_SIZE / sizeof(u64); chunk *= 2) {
-			unsigned long reads, done = 0, calls = 0;
-			struct pin_runs runs;
-
-			pin_runs_init(&runs, buf, chunk * sizeof(u64));
-			reads = READ_ONCE(gup_nr_reads);
-			while (done < nr) {
-				long ret = pin_user_runs_fast(addr + done * PAGE_SIZE,
-							      nr - done, FOLL_WRITE, &runs);
-
-				KUNIT_ASSERT_GT(test, ret, 0);
-				unpin_user_runs(&runs, UNPIN_CLEAN);
-				done += ret;
-				calls++;
-			}
-			reads = READ_ONCE(gup_nr_reads) - reads;
-			KUNIT_EXPECT_GE(test, reads, leafs);
-			KUNIT_EXPECT_LE_MSG(test, reads, leafs + tables + calls * (levels + 1) +
-					    DIV_ROUND_UP(leafs, GUP_SECTION_ENTRIES) * levels,
-					    "chunk of %u entries, %lu calls", chunk, calls);
-		}
-	}
+	reference(test, addr, 16, FOLL_WRITE, pages);
+	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(tagged, 16, FOLL_WRITE, &runs), 16);
+	expect_runs(test, &runs, pages, 16);
+	unpin_user_pages(pages, 16);
+	unpin_user_runs(&runs, UNPIN_CLEAN);
 }
 
 static struct kunit_case pin_runs_cases[] = {
-	KUNIT_CASE_PARAM(pin_runs_vs_pages, real_gen_params),
-	KUNIT_CASE(pin_runs_refused),
-	KUNIT_CASE(pin_runs_hole),
-	KUNIT_CASE(pin_runs_append),
-	KUNIT_CASE(pin_runs_rollback),
-	KUNIT_CASE(pin_runs_unpin_bvecs),
-	KUNIT_CASE(pin_runs_sg),
-	KUNIT_CASE(pin_runs_alloc),
-	KUNIT_CASE(pin_runs_on_stack),
-	KUNIT_CASE(pin_runs_resume_reads),
+	KUNIT_CASE_PARAM(vs_pages, memory_gen_params),
+	KUNIT_CASE_PARAM(hole, memory_gen_params),
+	KUNIT_CASE(chunk_sizes),
+	KUNIT_CASE(natural_boundary),
+	KUNIT_CASE(zero_page),
+	KUNIT_CASE(limits),
+	KUNIT_CASE(access_rights),
+	KUNIT_CASE(no_room),
+	KUNIT_CASE(bad_flags),
+	KUNIT_CASE(tagged),
 	{ }
 };
 
+static void pin_runs_suite_exit(struct kunit_suite *suite)
+{
+	put_1g_pages();
+}
+
 static struct kunit_suite pin_runs_suite = {
 	.name = "pin_runs",
+	.init = pin_runs_case_init,
+	.exit = pin_runs_case_exit,
+	.suite_exit = pin_runs_suite_exit,
 	.test_cases = pin_runs_cases,
 };
 
-kunit_test_suites(&pin_runs_builder_suite, &pin_runs_suite);
-
-MODULE_DESCRIPTION("KUnit tests for pin_user_runs_fast()");
-MODULE_LICENSE("GPL");
+kunit_test_suite(pin_runs_suite);

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * User memory that is mapped from files, for the KUnit suites of
+ * pin_user_runs_fast()
+ */
+#include <linux/blkdev.h>
+#include <linux/fdtable.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/major.h>
+#include <linux/memfd.h>
+#include <linux/mm.h>
+#include <linux/mount.h>
+#include <linux/ptrace.h>
+#include <linux/shmem_fs.h>
+#include <linux/sizes.h>
+
+#include "../internal.h"
+#include "pin_runs_kunit.h"
+
+static unsigned long map_file(struct kunit *test, struct file *file,
+			      unsigned long len, unsigned long flags)
+{
+	unsigned long addr = map_user(test, file, 0, len, PROT_READ | PROT_WRITE,
+				      flags, 0);
+
+	fput(file);
+	return addr;
+}
+
+unsigned long map_shmem(struct kunit *test, unsigned long len)
+{
+	unsigned long addr = map_user(test, NULL, 0, len, PROT_READ | PROT_WRITE,
+				      MAP_SHARED | MAP_ANONYMOUS, 0);
+
+	touch(test, addr, len);
+	return addr;
+}
+
+unsigned long map_memfd(struct kunit *test, unsigned long len)
+{
+	struct file *file = memfd_alloc_file("kunit", 0);
+	unsigned long addr;
+
+	if (IS_ERR(file))
+		kunit_skip(test, "no memfd");
+	i_size_write(file_inode(file), len);
+	addr = map_file(test, file, len, MAP_SHARED);
+	touch(test, addr, len);
+	return addr;
+}
+
+static void put_mount(void *mnt)
+{
+	mntput(mnt);
+}
+
+/* A file of a tmpfs that uses large folios whenever it can */
+static struct file *huge_shmem_file(struct kunit *test, unsigned long len)
+{
+	char options[] = "huge=always";
+	struct file_system_type *type = get_fs_type("tmpfs");
+	struct vfsmount *mnt;
+	struct file *file;
+	int ret;
+
+	if (!type || !IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) ||
+	    !IS_ENABLED(CONFIG_SHMEM) || PMD_SIZE > SZ_32M)
+		kunit_skip(test, "no THPs in shmem");
+	mnt = vfs_kern_mount(type, 0, "kunit", options);
+	put_filesystem(type);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mnt);
+	ret = kunit_add_action_or_reset(test, put_mount, mnt);
+	KUNIT_ASSERT_EQ(test, ret, 0);
+	file = shmem_file_setup_with_mnt(mnt, "kunit", len, EMPTY_VMA_FLAGS);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, file);
+	return file;
+}
+
+static unsigned long map_huge_shmem(struct kunit *test, struct file *file,
+				    unsigned long len)
+{
+	unsigned long addr, pos;
+
+	addr = ALIGN(map_anon(test, len + PMD_SIZE), PMD_SIZE);
+	map_user(test, file, addr, len, PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_FIXED, 0);
+	touch(test, addr, len);
+	for (pos = addr; pos < addr + len; pos += PMD_SIZE) {
+		if (order_at(test, pos) != PMD_ORDER)
+			kunit_skip(test, "no memory for a THP");
+	}
+	return addr;
+}
+
+unsigned long map_shmem_thp(struct kunit *test, unsigned long len)
+{
+	struct file *file = huge_shmem_file(test, len);
+	unsigned long addr = map_huge_shmem(test, file, len);
+
+	fput(file);
+	return addr;
+}
+
+/* The same, but half of each folio is in one page table and half in another. */
+unsigned long map_shmem_askew(struct kunit *test, unsigned long len)
+{
+	struct file *file = huge_shmem_file(test, len);
+	unsigned long first = map_huge_shmem(test, file, len), addr;
+
+	addr = ALIGN(map_anon(test, len + 2 * PMD_SIZE), PMD_SIZE) + PMD_SIZE / 2;
+	map_user(test, file, addr, len, PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_FIXED, 0);
+	fput(file);
+	touch(test, addr, len);
+	vm_munmap(first, len);
+	return addr;
+}
+
+/*
+ * The nearest that there is to a file of a real file system this early: a block
+ * device, with a page cache that is written back
+ */
+static struct file *ramdisk(struct kunit *test)
+{
+	struct file *file = ERR_PTR(-ENXIO);
+
+	if (IS_ENABLED(CONFIG_BLK_DEV_RAM))
+		file = bdev_file_open_by_dev(MKDEV(RAMDISK_MAJOR, 0),
+					     BLK_OPEN_READ | BLK_OPEN_WRITE,
+					     NULL, NULL);
+	if (IS_ERR(file))
+		kunit_skip(test, "no RAM disk");
+	return file;
+}
+
+unsigned long map_file_private(struct kunit *test, unsigned long len)
+{
+	unsigned long addr = map_file(test, ramdisk(test), len, MAP_PRIVATE);
+
+	read_pages(test, addr, len);
+	return addr;
+}
+
+unsigned long map_file_shared(struct kunit *test, unsigned long len)
+{
+	unsigned long addr = map_file(test, ramdisk(test), len, MAP_SHARED);
+
+	touch(test, addr, len);
+	return addr;
+}
+
+/*
+ * What makes a mapping file system DAX for ordinary GUP is a flag of the inode.
+ * That nothing is present keeps GUP-fast from finding pages that are not.
+ */
+unsigned long map_dax(struct kunit *test, unsigned long len)
+{
+	struct file *file;
+
+	if (!IS_ENABLED(CONFIG_FS_DAX) || !IS_ENABLED(CONFIG_SHMEM))
+		kunit_skip(test, "no DAX");
+	file = shmem_file_setup("kunit", len, EMPTY_VMA_FLAGS);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, file);
+	file_inode(file)->i_flags |= S_DAX;
+	return map_file(test, file, len, MAP_SHARED);
+}
+
+#if defined(CONFIG_SECRETMEM) && defined(CONFIG_X86_64)
+#define sys_memfd_secret_regs	__x64_sys_memfd_secret
+#elif defined(CONFIG_SECRETMEM) && defined(CONFIG_ARM64)
+#define sys_memfd_secret_regs	__arm64_sys_memfd_secret
+#endif
+
+#ifdef sys_memfd_secret_regs
+asmlinkage long sys_memfd_secret_regs(const struct pt_regs *regs);
+
+unsigned long map_secretmem(struct kunit *test, unsigned long len)
+{
+	/* All arguments are 0. */
+	struct pt_regs *regs = kunit_kzalloc(test, sizeof(*regs), GFP_KERNEL);
+	struct file *file;
+	unsigned long addr;
+	int fd;
+
+	KUNIT_ASSERT_NOT_NULL(test, regs);
+	fd = sys_memfd_secret_regs(regs);
+	if (fd < 0)
+		kunit_skip(test, "no secretmem: %d", fd);
+	file = fget(fd);
+	close_fd(fd);
+	KUNIT_ASSERT_NOT_NULL(test, file);
+	i_size_write(file_inode(file), len);
+	addr = map_file(test, file, len, MAP_SHARED);
+	touch(test, addr, len);
+	return addr;
+}
+#else
+unsigned long map_secretmem(struct kunit *test, unsigned long len)
+{
+	kunit_skip(test, "no secretmem");
+	return 0;
+}
+#endif
