@@ -75,7 +75,7 @@ static void sg(struct kunit *test)
 		PAGE_SIZE, 3 * PAGE_SIZE, SZ_64K, UINT_MAX
 	};
 	static unsigned long (* const maps[])(struct kunit *, unsigned long) = {
-		map_4k, map_thp, map_thp_odd, map_absent
+		map_4k, map_thp, map_thp_odd, map_thirds, map_absent
 	};
 	unsigned long nr = SZ_8M >> PAGE_SHIFT;
 	struct page **pages = alloc_pages_array(test, nr);
@@ -138,6 +138,33 @@ static void sg(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, pins_held(), before);
 		}
 	}
+}
+
+/*
+ * The chunks that a scatterlist is made of meet inside a folio: what is one run
+ * then has one pin, not two. The first chunk has single pages, and at its end
+ * room for one page of a run that is not aligned.
+ */
+static void sg_chunks_meet(struct kunit *test)
+{
+	unsigned long singles = PAGE_SIZE / sizeof(u64) - 1;
+	unsigned long nr = 2 * PMD_SIZE >> PAGE_SHIFT, first;
+	unsigned long addr = map_thp(test, 2 * PMD_SIZE);
+	struct sg_append_table append = { };
+	long before = pins_held();
+
+	/* Those, and the first page of the second folio */
+	first = PTRS_PER_PTE + 1 - singles;
+	addr += first * PAGE_SIZE;
+	nr -= first;
+	KUNIT_ASSERT_EQ(test, do_madvise(current->mm, addr, singles * PAGE_SIZE,
+					 MADV_DONTNEED), 0);
+	touch(test, addr, singles * PAGE_SIZE);
+	KUNIT_ASSERT_EQ(test, pin_user_sg(addr, nr * PAGE_SIZE, FOLL_WRITE, UINT_MAX,
+					  &append), 0);
+	KUNIT_EXPECT_EQ(test, pins_held() - before, singles + 1);
+	unpin_user_sg(&append, UNPIN_DIRTY_LOCK);
+	KUNIT_EXPECT_EQ(test, pins_held(), before);
 }
 
 /*
@@ -488,6 +515,7 @@ static struct kunit_case pin_runs_calls_cases[] = {
 	KUNIT_CASE(dirty),
 	KUNIT_CASE(dirty_lock),
 	KUNIT_CASE(sg),
+	KUNIT_CASE(sg_chunks_meet),
 	KUNIT_CASE(alloc),
 	KUNIT_CASE(on_stack),
 	KUNIT_CASE(resume_reads),

@@ -147,6 +147,9 @@ static void read_only_each_page(struct kunit *test)
 
 	for (every = 1; every < 64; every = every * 3 + 1) {
 		addr = c->map(test, c->len);
+		/* What has to move does so now, and not in place of unsharing. */
+		reference(test, addr, nr, FOLL_WRITE | FOLL_LONGTERM, pages);
+		unpin_user_pages(pages, nr);
 		fork_mm(test);
 		end_fork(test);
 		for (pos = addr; pos < addr + c->len; pos += every * PAGE_SIZE)

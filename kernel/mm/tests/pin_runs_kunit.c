@@ -387,6 +387,9 @@ static void limits(struct kunit *test)
 			-EOVERFLOW);
 	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, ULONG_MAX >> PAGE_SHIFT,
 						 FOLL_WRITE, &runs), -EOVERFLOW);
+	/* One page, if what does not fit is lost */
+	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, (ULONG_MAX >> PAGE_SHIFT) + 2,
+						 FOLL_WRITE, &runs), -EOVERFLOW);
 
 	/* Not at the start of a page */
 	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr + PAGE_SIZE - 1, 2,
