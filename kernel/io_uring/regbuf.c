@@ -34,8 +34,12 @@
 #include "regbuf_acct.h"
 #include "rsrc.h"
 
+/* Runs of a small buffer that wait on the stack */
+#define REGBUF_STAGE_RUNS	16
+
 /**
  * struct regbuf_stage - runs of a buffer that are pinned but not stored yet
+ * @nr_pages: of the buffer
  * @runs: the chunk that is being filled
  * @full: pages of the chunks before it, linked by ->lru. The numbers of runs
  *	  and of sizes are in ->private.
@@ -43,14 +47,17 @@
  * @charge: for the same runs
  * @complete: @runs is among them
  * @gup_flags: how the memory is pinned
+ * @first: the first chunk of a buffer whose runs would not fill a page
  */
 struct regbuf_stage {
+	unsigned long		nr_pages;
 	struct pin_runs		runs;
 	struct list_head	full;
 	struct regbuf_tally	tally;
 	struct regbuf_charge	charge;
 	bool			complete;
 	unsigned int		gup_flags;
+	u64			first[REGBUF_STAGE_RUNS];
 };
 
 static struct io_mapped_ubuf *io_alloc_imu(struct io_ring_ctx *ctx,
@@ -102,12 +109,31 @@ static int regbuf_new_chunk(struct pin_runs *runs, size_t bytes)
 	return 0;
 }
 
-static void regbuf_free_chunk(struct pin_runs *runs)
+static void regbuf_free_chunk(const struct regbuf_stage *stage,
+			      struct pin_runs *runs)
 {
-	if (runs->bytes < PAGE_SIZE)
-		kfree(runs->entries);
-	else
+	if (runs->bytes >= PAGE_SIZE)
 		free_page((unsigned long)runs->entries);
+	else if (runs->entries != stage->first)
+		kfree(runs->entries);
+}
+
+/* Move the runs of the only chunk to another one, of @bytes. */
+static int regbuf_stage_move(struct regbuf_stage *stage, size_t bytes)
+{
+	struct pin_runs_iter it = { };
+	struct pin_runs runs;
+	struct pin_run run;
+	int ret;
+
+	ret = regbuf_new_chunk(&runs, bytes);
+	if (ret)
+		return ret;
+	while (pin_runs_next(&stage->runs, &it, &run))
+		pin_runs_push(&runs, run.pfn, run.nr_pages);
+	regbuf_free_chunk(stage, &stage->runs);
+	stage->runs = runs;
+	return 0;
 }
 
 /* Uncharge the first @nr runs of a chunk. */
@@ -210,7 +236,9 @@ static int regbuf_stage_next_chunk(struct regbuf_stage *stage,
 
 	BUILD_BUG_ON(PAGE_SIZE / sizeof(u64) > U16_MAX);
 
-	/* What is less than a page has room for each page to be a run. */
+	/* Eight bytes per page are enough for all of them. */
+	if (runs.entries == stage->first)
+		return regbuf_stage_move(stage, stage->nr_pages * sizeof(u64));
 	if (WARN_ON_ONCE(runs.bytes < PAGE_SIZE))
 		return -ENOSPC;
 	/* Eight bytes per page, and not more than twice that for a run. */
@@ -227,7 +255,7 @@ static int regbuf_stage_next_chunk(struct regbuf_stage *stage,
 
 	ret = regbuf_stage_take(stage, &runs);
 	if (ret) {
-		regbuf_free_chunk(&next);
+		regbuf_free_chunk(stage, &next);
 		return ret;
 	}
 	page = virt_to_page(runs.entries);
@@ -238,13 +266,15 @@ static int regbuf_stage_next_chunk(struct regbuf_stage *stage,
 }
 
 /* On failure, what is pinned and charged is left to regbuf_stage_end(). */
-static int regbuf_stage_pin(struct regbuf_stage *stage, unsigned long start,
-			    unsigned long nr_pages)
+static int regbuf_stage_pin(struct regbuf_stage *stage, unsigned long start)
 {
-	unsigned long left = nr_pages;
-	long ret;
+	unsigned long left = stage->nr_pages;
+	long ret = 0;
 
-	ret = regbuf_new_chunk(&stage->runs, nr_pages * sizeof(u64));
+	if (left < PAGE_SIZE / sizeof(u64))
+		pin_runs_init(&stage->runs, stage->first, sizeof(stage->first));
+	else
+		ret = regbuf_new_chunk(&stage->runs, PAGE_SIZE);
 	while (!ret && left) {
 		ret = pin_user_runs_fast(start, left, stage->gup_flags,
 					 &stage->runs);
@@ -264,16 +294,33 @@ static int regbuf_stage_pin(struct regbuf_stage *stage, unsigned long start,
 		return ret;
 
 	stage->complete = true;
-	if (WARN_ON_ONCE(stage->tally.nr_pages != nr_pages))
+	if (WARN_ON_ONCE(stage->tally.nr_pages != stage->nr_pages))
 		return -EFAULT;
 	return 0;
+}
+
+/*
+ * The chunk was as large as single pages would need, and the buffer comes on
+ * top of it. Where few runs are to make a small buffer, both together might be
+ * more than a pointer for each page: give back what is not used.
+ */
+static void regbuf_stage_shrink(struct regbuf_stage *stage,
+				const struct regbuf_layout *layout)
+{
+	size_t used = stage->runs.bytes - pin_runs_room(&stage->runs);
+
+	if (list_empty(&stage->full) && stage->runs.entries != stage->first &&
+	    used <= stage->runs.bytes / 2 &&
+	    stage->nr_pages * sizeof(u64) < stage->runs.bytes + layout->bytes)
+		regbuf_stage_move(stage, used);
 }
 
 /*
  * Store the runs of a chunk, or release them if @fill is NULL. Those that were
  * charged are uncharged by @undo then.
  */
-static void regbuf_stage_end_chunk(struct pin_runs *runs,
+static void regbuf_stage_end_chunk(const struct regbuf_stage *stage,
+				   struct pin_runs *runs,
 				   struct regbuf_fill *fill,
 				   struct regbuf_charge *undo)
 {
@@ -287,7 +334,7 @@ static void regbuf_stage_end_chunk(struct pin_runs *runs,
 		}
 		unpin_user_runs(runs, UNPIN_CLEAN);
 	}
-	regbuf_free_chunk(runs);
+	regbuf_free_chunk(stage, runs);
 	cond_resched();
 }
 
@@ -302,12 +349,12 @@ static void regbuf_stage_end(struct regbuf_stage *stage,
 		pin_runs_init(&runs, page_address(page), PAGE_SIZE);
 		runs.nr = page_private(page) & U16_MAX;
 		runs.nr_sizes = page_private(page) >> 16;
-		regbuf_stage_end_chunk(&runs, fill, &undo);
+		regbuf_stage_end_chunk(stage, &runs, fill, &undo);
 	}
 	if (!stage->complete)
 		undo.acct = NULL;
 	if (stage->runs.entries)
-		regbuf_stage_end_chunk(&stage->runs, fill, &undo);
+		regbuf_stage_end_chunk(stage, &stage->runs, fill, &undo);
 }
 
 static void io_regbuf_release(struct io_ring_ctx *ctx,
@@ -324,6 +371,18 @@ static void io_regbuf_release(struct io_ring_ctx *ctx,
 	io_free_imu(ctx, imu);
 }
 
+static struct io_mapped_ubuf *regbuf_stage_alloc(struct io_ring_ctx *ctx,
+						 struct regbuf_stage *stage,
+						 struct regbuf_layout *layout)
+{
+	struct io_mapped_ubuf *imu;
+
+	regbuf_choose_layout(&stage->tally, layout);
+	regbuf_stage_shrink(stage, layout);
+	imu = io_alloc_imu(ctx, layout);
+	return imu ?: ERR_PTR(-ENOMEM);
+}
+
 /*
  * Pin @len bytes of the memory of the current process at @uaddr, which is a
  * range that io_validate_user_buf_range() accepts, and charge for it. Returns
@@ -333,10 +392,15 @@ static void io_regbuf_release(struct io_ring_ctx *ctx,
  * @dir is what the buffer can be used for. A mere source is pinned for reading:
  * the pin unshares what a later write to the mapping would replace, so the
  * buffer and the mapping stay the same memory.
+ *
+ * What takes as long as the buffer is large needs nothing of the ring but its
+ * accounting, which is there as long as the ring is. So ->uring_lock is dropped
+ * meanwhile, and the caller has to look again at what it protects.
  */
 struct io_mapped_ubuf *io_regbuf_register(struct io_ring_ctx *ctx,
 					  unsigned long uaddr, size_t len,
 					  u8 dir)
+	__must_hold(&ctx->uring_lock)
 {
 	struct regbuf_stage stage = {
 		.full = LIST_HEAD_INIT(stage.full),
@@ -346,13 +410,13 @@ struct io_mapped_ubuf *io_regbuf_register(struct io_ring_ctx *ctx,
 	struct io_mapped_ubuf *imu;
 	struct regbuf_layout layout;
 	struct regbuf_fill fill;
-	unsigned long end, nr_pages;
+	unsigned long end;
 	int ret;
 
 	if (check_add_overflow(uaddr, len, &end) ||
 	    check_add_overflow(end, PAGE_SIZE - 1, &end))
 		return ERR_PTR(-EOVERFLOW);
-	nr_pages = (end >> PAGE_SHIFT) - (uaddr >> PAGE_SHIFT);
+	stage.nr_pages = (end >> PAGE_SHIFT) - (uaddr >> PAGE_SHIFT);
 
 	if (ctx->user && !ctx->buf_acct) {
 		ctx->buf_acct = io_regbuf_acct_get(ctx->user, ctx->mm_account);
@@ -361,16 +425,16 @@ struct io_mapped_ubuf *io_regbuf_register(struct io_ring_ctx *ctx,
 	}
 	stage.charge.acct = ctx->buf_acct;
 
-	ret = regbuf_stage_pin(&stage, uaddr & PAGE_MASK, nr_pages);
-	if (ret)
-		goto unpin;
-	regbuf_choose_layout(&stage.tally, &layout);
-	imu = io_alloc_imu(ctx, &layout);
-	if (!imu) {
-		ret = -ENOMEM;
-		goto unpin;
-	}
+	mutex_unlock(&ctx->uring_lock);
+	ret = regbuf_stage_pin(&stage, uaddr & PAGE_MASK);
+	mutex_lock(&ctx->uring_lock);
+	imu = ret ? ERR_PTR(ret) : regbuf_stage_alloc(ctx, &stage, &layout);
+	mutex_unlock(&ctx->uring_lock);
 
+	if (IS_ERR(imu)) {
+		regbuf_stage_end(&stage, NULL);
+		goto out;
+	}
 	/* store original address for later verification */
 	imu->ubuf = uaddr;
 	imu->len = len;
@@ -381,10 +445,9 @@ struct io_mapped_ubuf *io_regbuf_register(struct io_ring_ctx *ctx,
 	regbuf_fill_begin(&fill, imu, &layout);
 	regbuf_stage_end(&stage, &fill);
 	regbuf_fill_end(&fill);
+out:
+	mutex_lock(&ctx->uring_lock);
 	return imu;
-unpin:
-	regbuf_stage_end(&stage, NULL);
-	return ERR_PTR(ret);
 }
 
 /*
@@ -558,51 +621,68 @@ unlock:
 }
 EXPORT_SYMBOL_GPL(io_buffer_unregister);
 
-static int validate_fixed_range(u64 buf_addr, size_t len,
-				const struct io_mapped_ubuf *imu)
+/* Where in the buffer are these bytes? Fails if not all of them are in it. */
+static __always_inline int regbuf_offset(const struct io_mapped_ubuf *imu,
+					 u64 buf_addr, size_t len, size_t *offset)
 {
-	u64 buf_end;
+	u64 off = buf_addr - imu->ubuf;
 
-	if (unlikely(check_add_overflow(buf_addr, (u64)len, &buf_end)))
-		return -EFAULT;
-	/* not inside the mapped region */
-	if (unlikely(buf_addr < imu->ubuf || buf_end > (imu->ubuf + imu->len)))
-		return -EFAULT;
 	if (unlikely(len > MAX_RW_COUNT))
 		return -EFAULT;
+	if (unlikely(off > imu->len || len > imu->len - off))
+		return -EFAULT;
+	*offset = array_index_nospec((size_t)off, imu->len);
 	return 0;
 }
 
-/* Only for what validate_fixed_range() accepts. */
-static size_t regbuf_offset(const struct io_mapped_ubuf *imu, u64 buf_addr)
+/* What iov_iter_bvec() does, and an offset */
+static __always_inline int regbuf_iter(struct iov_iter *iter, int ddir,
+				       const struct bio_vec *bvec, u32 nr_segs,
+				       size_t skip, size_t len)
 {
-	return array_index_nospec((size_t)(buf_addr - imu->ubuf), imu->len);
+	*iter = (struct iov_iter){
+		.iter_type = ITER_BVEC,
+		.data_source = ddir,
+		.bvec = bvec,
+		.nr_segs = nr_segs,
+		.iov_offset = skip,
+		.count = len,
+	};
+	return 0;
 }
 
-/* Set up @iter for a part of the buffer. */
-static int io_import_fixed(int ddir, struct iov_iter *iter,
-			   const struct io_mapped_ubuf *imu,
-			   u64 buf_addr, size_t len)
+static noinline int io_import_fixed_search(int ddir, struct iov_iter *iter,
+					   const struct io_mapped_ubuf *imu,
+					   size_t offset, size_t len)
 {
 	u32 first, nr_segs;
 	size_t skip;
+
+	nr_segs = regbuf_span_search(imu, offset, len, &first, &skip);
+	return regbuf_iter(iter, ddir, imu->bvec + first, nr_segs, skip, len);
+}
+
+/* Set up @iter for a part of the buffer. */
+static __always_inline int io_import_fixed(int ddir, struct iov_iter *iter,
+					   const struct io_mapped_ubuf *imu,
+					   u64 buf_addr, size_t len)
+{
+	size_t offset, skip;
+	u32 first, nr_segs;
 	int ret;
 
-	ret = validate_fixed_range(buf_addr, len, imu);
+	ret = regbuf_offset(imu, buf_addr, len, &offset);
 	if (unlikely(ret))
 		return ret;
 	if (!(imu->dir & (1 << ddir)))
 		return -EFAULT;
-	if (unlikely(!len)) {
-		iov_iter_bvec(iter, ddir, NULL, 0, 0);
-		return 0;
-	}
+	if (unlikely(!len))
+		return regbuf_iter(iter, ddir, NULL, 0, 0, 0);
 
-	nr_segs = regbuf_span(imu, regbuf_offset(imu, buf_addr), len, &first,
-			      &skip);
-	iov_iter_bvec(iter, ddir, imu->bvec + first, nr_segs, len);
-	iter->iov_offset = skip;
-	return 0;
+	nr_segs = regbuf_span_quick(imu, offset, len, &first, &skip);
+	if (unlikely(!nr_segs))
+		return io_import_fixed_search(ddir, iter, imu, offset, len);
+	return regbuf_iter(iter, ddir, imu->bvec + first, nr_segs, skip, len);
 }
 
 inline struct io_rsrc_node *io_find_buf_node(struct io_kiocb *req,
@@ -628,13 +708,31 @@ inline struct io_rsrc_node *io_find_buf_node(struct io_kiocb *req,
 	return NULL;
 }
 
+static noinline int io_import_reg_buf_unlocked(struct io_kiocb *req,
+					       struct iov_iter *iter,
+					       u64 buf_addr, size_t len,
+					       int ddir,
+					       unsigned int issue_flags)
+{
+	struct io_rsrc_node *node;
+
+	node = io_find_buf_node(req, issue_flags);
+	if (!node)
+		return -EFAULT;
+	return io_import_fixed(ddir, iter, node->buf, buf_addr, len);
+}
+
+/* In the path of every request: what is seldom is called last, or not here. */
 int io_import_reg_buf(struct io_kiocb *req, struct iov_iter *iter,
 		      u64 buf_addr, size_t len, int ddir,
 		      unsigned int issue_flags)
 {
 	struct io_rsrc_node *node;
 
-	node = io_find_buf_node(req, issue_flags);
+	if (unlikely(issue_flags & IO_URING_F_UNLOCKED))
+		return io_import_reg_buf_unlocked(req, iter, buf_addr, len,
+						  ddir, issue_flags);
+	node = io_find_buf_node(req, issue_flags & ~IO_URING_F_UNLOCKED);
 	if (!node)
 		return -EFAULT;
 	return io_import_fixed(ddir, iter, node->buf, buf_addr, len);
@@ -649,16 +747,16 @@ int io_regbuf_count_vec(const struct io_mapped_ubuf *imu,
 			const struct iovec *iov, unsigned int nr_iovs,
 			unsigned int *nr_segs, size_t *total_len)
 {
-	size_t segs = 0, total = 0, skip;
+	size_t segs = 0, total = 0, offset, skip;
 	unsigned int i;
 	u32 first;
 	int ret;
 
 	for (i = 0; i < nr_iovs; i++) {
-		u64 buf_addr = (u64)(uintptr_t)iov[i].iov_base;
 		size_t len = iov[i].iov_len;
 
-		ret = validate_fixed_range(buf_addr, len, imu);
+		ret = regbuf_offset(imu, (uintptr_t)iov[i].iov_base, len,
+				    &offset);
 		if (unlikely(ret))
 			return ret;
 		if (unlikely(!len))
@@ -666,8 +764,7 @@ int io_regbuf_count_vec(const struct io_mapped_ubuf *imu,
 		if (unlikely(check_add_overflow(total, len, &total)))
 			return -EOVERFLOW;
 
-		segs += regbuf_span(imu, regbuf_offset(imu, buf_addr), len,
-				    &first, &skip);
+		segs += regbuf_span(imu, offset, len, &first, &skip);
 		if (segs > INT_MAX)
 			return -EOVERFLOW;
 	}
@@ -689,14 +786,14 @@ void io_regbuf_fill_vec(const struct io_mapped_ubuf *imu,
 			struct bio_vec *bvec)
 {
 	for (; nr_iovs; iov++, nr_iovs--) {
-		u64 buf_addr = (u64)(uintptr_t)iov->iov_base;
+		size_t offset = (uintptr_t)iov->iov_base - imu->ubuf;
 		size_t len = iov->iov_len;
 		const struct bio_vec *src;
 		u32 first, nr_segs;
 		size_t skip;
 
-		nr_segs = regbuf_span(imu, regbuf_offset(imu, buf_addr), len,
-				      &first, &skip);
+		offset = array_index_nospec(offset, imu->len);
+		nr_segs = regbuf_span(imu, offset, len, &first, &skip);
 		for (src = &imu->bvec[first]; nr_segs; src++, nr_segs--) {
 			size_t seg_len = min(len, src->bv_len - skip);
 
@@ -766,6 +863,5 @@ int io_import_reg_vec(int ddir, struct iov_iter *iter,
 	}
 
 	io_regbuf_fill_vec(imu, iov, nr_iovs, vec->bvec);
-	iov_iter_bvec(iter, ddir, vec->bvec, nr_bvecs, len);
-	return 0;
+	return regbuf_iter(iter, ddir, vec->bvec, nr_bvecs, 0, len);
 }

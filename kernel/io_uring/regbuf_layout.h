@@ -24,15 +24,17 @@
  *	One bvec per run. Two tables follow the bvecs in the same allocation:
  *
  *	  start[i]	page of the buffer where bvec i starts
- *	  bucket[b]	bvec that has the first page of bucket b; buckets are
- *			2^shift pages, and one entry more than there are
- *			buckets names the last bvec
+ *	  middle[b]	bvec that has the middle of bucket b, which is 2^shift
+ *			pages, or the last bvec if the buffer ends before that.
+ *			Before the first of these entries there is a 0, and
+ *			behind the last one the last bvec again
  *
- *	The bucket bounds a binary search in start[]. There are about as many
- *	buckets as bvecs, so it is mostly over before it begins, and takes
- *	O(log n) where all short runs are in one place. start[] has the low 32
- *	bits only: a bucket and the bvec that it starts in are much shorter than
- *	2^31 pages, which makes the differences exact.
+ *	There are about as many buckets as bvecs, so that the bvec in the middle
+ *	is mostly the right one. If not, the middles on both sides of a page
+ *	bound a binary search in start[], which takes O(log n) where all short
+ *	runs are in one place. start[] has the low 32 bits only: a bucket and
+ *	the bvecs that reach into it are much shorter than 2^31 pages, which
+ *	makes the differences exact.
  *
  * LINEAR
  *	Bvecs that the kernel registered, of any form. There are few of them,
@@ -172,6 +174,12 @@ static inline void regbuf_layout_uniform(const struct regbuf_tally *t,
 	l->bytes = l->nr_bvecs * sizeof(struct bio_vec);
 }
 
+/* What a mixed buffer needs beside its bvecs */
+static inline u64 regbuf_table_bytes(u64 nr_bvecs, u64 nr_buckets)
+{
+	return (nr_bvecs + nr_buckets + 2) * sizeof(u32);
+}
+
 static inline void regbuf_layout_mixed(const struct regbuf_tally *t,
 				       struct regbuf_layout *l)
 {
@@ -183,8 +191,8 @@ static inline void regbuf_layout_mixed(const struct regbuf_tally *t,
 	l->unit = IO_REGBUF_MAX_PAGES;
 	l->first = IO_REGBUF_MAX_PAGES;
 	l->nr_buckets = ((t->nr_pages - 1) >> l->shift) + 1;
-	l->bytes = l->nr_bvecs * (sizeof(struct bio_vec) + sizeof(u32)) +
-		   (l->nr_buckets + 1) * sizeof(u32);
+	l->bytes = l->nr_bvecs * sizeof(struct bio_vec) +
+		   regbuf_table_bytes(l->nr_bvecs, l->nr_buckets);
 }
 
 /* The tally must have one run at least. */
@@ -205,9 +213,15 @@ static inline u32 *regbuf_starts(const struct io_mapped_ubuf *imu)
 		       (size_t)imu->nr_bvecs * sizeof(struct bio_vec));
 }
 
-static inline u32 *regbuf_buckets(const struct io_mapped_ubuf *imu)
+static inline u32 *regbuf_middles(const struct io_mapped_ubuf *imu)
 {
-	return regbuf_starts(imu) + imu->nr_bvecs;
+	return regbuf_starts(imu) + imu->nr_bvecs + 1;
+}
+
+/* Pages of a bucket before its middle */
+static inline u64 regbuf_half_bucket(const struct io_mapped_ubuf *imu)
+{
+	return (1ULL << imu->shift) >> 1;
 }
 
 /* A buffer that is being stored */
@@ -218,11 +232,13 @@ struct regbuf_fill {
 	u64			max;
 	/* pages that any other one can have */
 	u64			unit;
-	/* page of the buffer where the next bvec, or bucket, starts */
+	/* page of the buffer where the next bvec starts */
 	u64			page;
-	u64			bucket_page;
+	/* the next middle of a bucket, and entries that are left for them */
+	u64			middle_page;
+	u64			nr_middles;
 	u32			*start;
-	u32			*bucket;
+	u32			*middle;
 };
 
 /*
@@ -243,13 +259,17 @@ static inline void regbuf_fill_begin(struct regbuf_fill *f,
 	f->max = l->first;
 	f->unit = l->unit;
 	f->page = 0;
-	f->bucket_page = 0;
+	f->middle_page = 0;
+	f->nr_middles = 0;
 	f->start = NULL;
-	f->bucket = NULL;
+	f->middle = NULL;
 	if (l->layout == IO_REGBUF_MIXED) {
 		f->max = 0;
 		f->start = regbuf_starts(imu);
-		f->bucket = regbuf_buckets(imu);
+		f->middle = regbuf_middles(imu);
+		f->middle[-1] = 0;
+		f->middle_page = regbuf_half_bucket(imu);
+		f->nr_middles = l->nr_buckets + 1;
 	}
 }
 
@@ -265,9 +285,10 @@ static noinline void regbuf_fill_pieces(struct regbuf_fill *f,
 		if (f->start) {
 			*f->start++ = f->page;
 			f->page += nr;
-			while (f->bucket_page < f->page) {
-				*f->bucket++ = bvec - f->imu->bvec;
-				f->bucket_page += 1ULL << f->imu->shift;
+			while (f->middle_page < f->page) {
+				*f->middle++ = bvec - f->imu->bvec;
+				f->nr_middles--;
+				f->middle_page += 1ULL << f->imu->shift;
 			}
 		}
 		bvec_set_page(bvec, pfn_to_page(pfn), nr << PAGE_SHIFT, 0);
@@ -307,8 +328,8 @@ static inline void regbuf_fill_end(struct regbuf_fill *f)
 	imu->bvec[0].bv_offset = head;
 	imu->bvec[0].bv_len -= head;
 	f->bvec[-1].bv_len -= tail;
-	if (f->bucket)
-		*f->bucket = imu->nr_bvecs - 1;
+	while (f->nr_middles--)
+		*f->middle++ = imu->nr_bvecs - 1;
 }
 
 static __always_inline u32 regbuf_seek_uniform(const struct io_mapped_ubuf *imu,
@@ -329,8 +350,9 @@ static __always_inline u32 regbuf_seek_uniform(const struct io_mapped_ubuf *imu,
 static inline u32 regbuf_find_page(const struct io_mapped_ubuf *imu, u64 page)
 {
 	const u32 *start = regbuf_starts(imu);
-	const u32 *bucket = start + imu->nr_bvecs + (page >> imu->shift);
-	u32 lo = bucket[0], hi = bucket[1];
+	const u32 *middle = regbuf_middles(imu) +
+			    ((page + regbuf_half_bucket(imu)) >> imu->shift);
+	u32 lo = middle[-1], hi = middle[0];
 
 	/* The last one in [lo, hi] that does not start behind the page. */
 	while (lo < hi) {
@@ -381,6 +403,15 @@ static inline u32 regbuf_seek(const struct io_mapped_ubuf *imu, size_t offset,
 	return regbuf_seek_linear(imu->bvec, offset, skip);
 }
 
+static inline u32 regbuf_span_linear(const struct io_mapped_ubuf *imu,
+				     size_t offset, size_t len, u32 *first,
+				     size_t *skip)
+{
+	*first = regbuf_seek_linear(imu->bvec, offset, skip);
+	offset = *skip + len - 1;
+	return 1 + regbuf_seek_linear(&imu->bvec[*first], offset, &offset);
+}
+
 static inline u32 regbuf_span_mixed(const struct io_mapped_ubuf *imu,
 				    size_t offset, size_t len, u32 *first,
 				    size_t *skip)
@@ -393,35 +424,58 @@ static inline u32 regbuf_span_mixed(const struct io_mapped_ubuf *imu,
 	return 1 + regbuf_find_page(imu, last >> PAGE_SHIFT) - *first;
 }
 
-static inline u32 regbuf_span_linear(const struct io_mapped_ubuf *imu,
-				     size_t offset, size_t len, u32 *first,
-				     size_t *skip)
+/* Where regbuf_span_quick() does not know */
+static noinline u32 regbuf_span_search(const struct io_mapped_ubuf *imu,
+				       size_t offset, size_t len, u32 *first,
+				       size_t *skip)
 {
-	*first = regbuf_seek_linear(imu->bvec, offset, skip);
-	offset = *skip + len - 1;
-	return 1 + regbuf_seek_linear(&imu->bvec[*first], offset, &offset);
+	if (imu->layout == IO_REGBUF_LINEAR)
+		return regbuf_span_linear(imu, offset, len, first, skip);
+	return regbuf_span_mixed(imu, offset, len, first, skip);
+}
+
+/*
+ * As regbuf_span(), or 0 if it takes a search. This is in the path of every
+ * request: it has what most of them need, and calls nothing.
+ */
+static __always_inline u32 regbuf_span_quick(const struct io_mapped_ubuf *imu,
+					     size_t offset, size_t len,
+					     u32 *first, size_t *skip)
+{
+	u64 pos, page, in;
+
+	if (imu->layout == IO_REGBUF_UNIFORM) {
+		*first = regbuf_seek_uniform(imu, offset, skip);
+		if (*first)
+			return 1 + ((*skip + len - 1) >> imu->shift);
+		offset += len - 1;
+		return 1 + regbuf_seek_uniform(imu, offset, &offset);
+	}
+	if (unlikely(imu->layout == IO_REGBUF_LINEAR))
+		return 0;
+
+	pos = (u64)offset + imu->bvec[0].bv_offset;
+	page = pos >> PAGE_SHIFT;
+	*first = regbuf_middles(imu)[page >> imu->shift];
+	/* A page before the bvec makes this more than any length. */
+	in = ((u64)((u32)page - regbuf_starts(imu)[*first]) << PAGE_SHIFT) +
+	     (pos & (PAGE_SIZE - 1)) - imu->bvec[*first].bv_offset;
+	*skip = in;
+	return in + len <= imu->bvec[*first].bv_len;
 }
 
 /*
  * Returns how many bvecs the @len bytes at @offset are in; there must be at
  * least one byte and all must be inside the buffer. *@first and *@skip are
- * where they start, as regbuf_seek() has it. This is in the path of every
- * request, so what most buffers need is kept short.
+ * where they start, as regbuf_seek() has it.
  */
 static __always_inline u32 regbuf_span(const struct io_mapped_ubuf *imu,
 				       size_t offset, size_t len, u32 *first,
 				       size_t *skip)
 {
-	if (imu->layout == IO_REGBUF_MIXED)
-		return regbuf_span_mixed(imu, offset, len, first, skip);
-	if (unlikely(imu->layout == IO_REGBUF_LINEAR))
-		return regbuf_span_linear(imu, offset, len, first, skip);
+	u32 nr = regbuf_span_quick(imu, offset, len, first, skip);
 
-	*first = regbuf_seek_uniform(imu, offset, skip);
-	if (*first)
-		return 1 + ((*skip + len - 1) >> imu->shift);
-	offset += len - 1;
-	return 1 + regbuf_seek_uniform(imu, offset, &offset);
+	return nr ?: regbuf_span_search(imu, offset, len, first, skip);
 }
 
 #endif /* IOU_REGBUF_LAYOUT_H */

@@ -30,7 +30,7 @@ u64 io_regbuf_metadata(const struct io_mapped_ubuf *imu)
 	if (imu->layout == IO_REGBUF_MIXED) {
 		nr_pages = PFN_UP(imu->bvec[0].bv_offset + (u64)imu->len);
 		nr_buckets = ((nr_pages - 1) >> imu->shift) + 1;
-		bytes += (imu->nr_bvecs + nr_buckets + 1) * sizeof(u32);
+		bytes += regbuf_table_bytes(imu->nr_bvecs, nr_buckets);
 	}
 	return bytes;
 }

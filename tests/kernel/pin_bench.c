@@ -88,7 +88,7 @@ static const struct test {
 	  { .backing = BACKING_4K, .size = 256 * MIB }, RESIDENT },
 	{ "2m-16g", "hugetlb 2M, aliased", MODE_IRQSOFF,
 	  { .backing = BACKING_HUGETLB_2M, .size = 16 * GIB, .alias = 256 * MIB }, RESIDENT },
-	{ "1g-64g", "hugetlb 1G, aliased", MODE_IRQSOFF | MODE_MEMORY,
+	{ "1g-64g", "hugetlb 1G, aliased", MODE_TIME | MODE_IRQSOFF | MODE_MEMORY,
 	  { .backing = BACKING_HUGETLB_1G, .size = 64 * GIB, .alias = GIB }, RESIDENT },
 	{ "1g-256g", "hugetlb 1G, aliased", MODE_IRQSOFF | MODE_MEMORY,
 	  { .backing = BACKING_HUGETLB_1G, .size = 256 * GIB, .alias = GIB }, RESIDENT },
