@@ -84,6 +84,12 @@ check-arches: tree ## other architectures: all that the series touches, and KUni
 check-fio: setup ## all tests of the fio engine, on this machine's own kernel
 	@$(MAKE) --no-print-directory -C fio-engines check-all
 
+check-ext: tree ## all tests of liburing-ext: here, with sanitizers, in both guests
+	@tests/check --table tests/ext --results $(BUILD)/ext $(CHECKS)
+
+check-liburing: tree ## liburing's own tests, the newest, on both kernels: what stock passes must pass
+	@tests/liburing $(CHECKS)
+
 check-long: tree ## the longest buffers that there are: 1 TiB and 64 TiB, with I/O
 	@tests/regbuf-long
 
@@ -94,4 +100,4 @@ clean: ## remove build/ (the cache stays)
 	rm -rf $(BUILD)
 
 .PHONY: help setup tree series export run readme check lint kunit check-series check-fio \
-	check-races check-long programs clean check-arches bench bench-check bench-pin bench-native
+	check-races check-long check-ext check-liburing programs clean check-arches bench bench-check bench-pin bench-native

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "helpers.h"
+#include "../tools/fdinfo.c"
 
 #define SIZE	(3 * TiB)
 
@@ -31,6 +32,68 @@ static int read_at(struct io_uring *ring, struct io_uring_ext_ring *r, char *p, 
 	return fixed;
 }
 
+/* Whether the kernel takes all of it as one buffer, asked without the library. */
+static bool fits_one_slot(void *base)
+{
+	struct iovec iov = { base, SIZE };
+	struct io_uring ring;
+	int ret;
+
+	t_ring(&ring, 4, 0);
+	ret = io_uring_register_buffers(&ring, &iov, 1);
+	CHECK(!ret || ret == -EFAULT || ret == -EOVERFLOW);
+	io_uring_queue_exit(&ring);
+	t_no_pins();
+	return !ret;
+}
+
+/* Buffers that the kernel has for the ring, and all that they span. */
+static unsigned slots_in_kernel(const struct io_uring *ring, char *base)
+{
+	struct fdinfo_table t;
+	__u64 at = (uintptr_t)base;
+	char path[64];
+	unsigned i;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", ring->ring_fd);
+	f = fopen(path, "r");
+	CHECK(f);
+	if (!fdinfo_read(f, &t)) {
+		fprintf(stderr, "this kernel shows no buffers in fdinfo\n");
+		fclose(f);
+		return 0;
+	}
+	fclose(f);
+	for (i = 0; i < t.nr_buffers; i++) {
+		CHECK_EQ(t.buffers[i].address, at);
+		at += t.buffers[i].bytes;
+	}
+	CHECK_EQ(at, (uintptr_t)base + SIZE);
+	free(t.buffers);
+	return i;
+}
+
+/* As few slots as the kernel's limit allows, by powers of two, and no fewer. */
+static void check_slots(const struct io_uring_ext_region_info *info,
+			const struct io_uring_ext_caps *caps, bool fits)
+{
+	size_t size = GiB;
+
+	if (caps->flags & IO_URING_EXT_CAP_RUNS)
+		CHECK(fits);
+	if (fits) {
+		CHECK(caps->max_buffer >= SIZE);
+		CHECK_EQ(info->nr_slots, 1);
+		return;
+	}
+	CHECK(caps->max_buffer < SIZE);
+	while (2 * size <= caps->max_buffer)
+		size *= 2;
+	CHECK_EQ(info->slot_size, size);
+	CHECK_EQ(info->nr_slots, SIZE / size);
+}
+
 int main(void)
 {
 	struct io_uring_ext_arena_params p = { .size = SIZE, .alias = GiB,
@@ -41,7 +104,8 @@ int main(void)
 	struct io_uring_ext_ring *r;
 	const struct io_uring_ext_caps *caps;
 	struct io_uring ring;
-	unsigned i, straddles = 0;
+	unsigned i, nr, straddles = 0;
+	bool fits;
 	double start, added;
 	char *base;
 
@@ -56,6 +120,7 @@ int main(void)
 	fd = t_file(MiB);
 	CHECK_OK(io_uring_ext_arena_alloc(&a, &p, &err), err);
 	base = io_uring_ext_arena_base(a);
+	fits = fits_one_slot(base);
 	CHECK_OK(io_uring_ext_pool_create(&pool, NULL, &err), err);
 	start = now();
 	CHECK_OK(io_uring_ext_pool_add_arena(pool, a, 0, &err), err);
@@ -64,10 +129,10 @@ int main(void)
 	CHECK_EQ(io_uring_ext_pool_region_info(pool, 0, &info), 0);
 	caps = io_uring_ext_pool_caps(pool);
 	CHECK_EQ(info.registered, 1);
-	if (caps->max_buffer >= SIZE)
-		CHECK_EQ(info.nr_slots, 1);
-	else
-		CHECK(info.nr_slots >= (SIZE + caps->max_buffer - 1) / caps->max_buffer);
+	check_slots(&info, caps, fits);
+	nr = slots_in_kernel(&ring, base);
+	if (nr)
+		CHECK_EQ(nr, info.nr_slots);
 	printf("3 TiB in %u slot%s of up to %zu GiB, pinned in %.2f s, attached in %.3f s\n",
 	       info.nr_slots, info.nr_slots == 1 ? "" : "s", info.slot_size / GiB,
 	       added - start, now() - added);

@@ -98,10 +98,14 @@ static void check_probe(void)
 
 static void check_show(void)
 {
+	struct io_uring_ext_caps caps;
 	struct io_uring ring;
 	struct iovec iov[3] = { { 0 } };
 	char pid[16];
+	bool told;
 
+	CHECK_EQ(io_uring_ext_query(NULL, &caps), 0);
+	told = caps.flags & IO_URING_EXT_CAP_RUNS;
 	iov[1].iov_len = MiB;
 	iov[1].iov_base = mmap(NULL, MiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			       -1, 0);
@@ -116,9 +120,12 @@ static void check_show(void)
 		CHECK(strstr(out, "1 MiB"));
 		CHECK(strstr(out, "1 ring, 1 registered buffer\n"));
 		CHECK(strstr(out, "layout"));
+		/* Page by page or as runs: told by the kernel which keeps them so */
+		CHECK_EQ(!!strstr(out, " of tables, "), told);
 	}
 	CHECK_EQ(run(cmd, "show", "--json", pid, NULL, NULL), 0);
 	check_json();
+	CHECK_EQ(!!strstr(out, "\"direction\":\"source+dest\""), told);
 	io_uring_queue_exit(&ring);
 	CHECK_EQ(run(cmd, "show", "999999999", NULL, NULL, NULL), 1);
 	CHECK_EQ(run(cmd, "show", NULL, NULL, NULL, NULL), 2);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fdinfo.h"
 #include "regbuf.h"
 
 /* The kernel leaves the list out while the ring's lock is taken. */
@@ -18,65 +19,71 @@ struct show {
 	bool limited;		/* /proc/PID/smaps could not be read */
 };
 
-static void show_buffer(struct show *s, unsigned index, __u64 addr, __u64 len)
+/* What the kernel itself says of it. */
+static void json_told(struct json *j, const struct fdinfo_buffer *b)
+{
+	json_open(j, "kernel", '{');
+	json_str(j, "layout", b->layout);
+	json_num(j, "bvecs", b->bvecs);
+	json_num(j, "metadata_bytes", b->metadata);
+	json_num(j, "charged_bytes", b->charged);
+	json_str(j, "direction", b->direction);
+	json_bool(j, "kernel_memory", b->kernel);
+	json_close(j, '}');
+}
+
+static void print_told(const struct fdinfo_buffer *b)
+{
+	printf("  kernel    %s, %u record%s in %s of tables, %s charged, %s\n", b->layout,
+	       b->bvecs, b->bvecs == 1 ? "" : "s", size_str(b->metadata), size_str(b->charged),
+	       !strcmp(b->direction, "source") ? "read only (a source)" :
+	       !strcmp(b->direction, "dest") ? "written only (a destination)" :
+	       "read and written");
+}
+
+static void show_buffer(struct show *s, const struct fdinfo_buffer *b)
 {
 	struct io_uring_ext_layout l;
 	unsigned char map[CELLS];
-	int ret;
+	int ret = -EOPNOTSUPP;
 
 	s->buffers++;
-	ret = io_uring_ext_layout_estimate(s->pid, (void *)(uintptr_t)addr, len, &l, map, CELLS);
+	/* Memory of the kernel has no address to look at */
+	if (!b->kernel)
+		ret = io_uring_ext_layout_estimate(s->pid, (void *)(uintptr_t)b->address,
+						   b->bytes, &l, map, CELLS);
 	json_open(&s->j, NULL, '{');
-	json_num(&s->j, "index", index);
-	json_num(&s->j, "address", addr);
-	json_num(&s->j, "bytes", len);
+	json_num(&s->j, "index", b->index);
+	json_num(&s->j, "address", b->address);
+	json_num(&s->j, "bytes", b->bytes);
+	if (b->told)
+		json_told(&s->j, b);
 	if (!ret)
 		json_layout(&s->j, &l, map);
 	json_close(&s->j, '}');
 	if (s->j.f)
 		return;
-	printf(" %5u  %#14llx  %s\n", index, (unsigned long long)addr, size_str(len));
+	printf(" %5u  %#14llx  %s\n", b->index, (unsigned long long)b->address,
+	       size_str(b->bytes));
+	if (b->told)
+		print_told(b);
 	if (!ret)
 		print_layout(&l, map);
+	else if (b->kernel)
+		printf("  memory    the kernel's own, of a driver\n");
 	else if (ret == -ENOENT)
 		printf("  layout    the memory is not mapped there any more\n");
 	else
 		s->limited = true;
 }
 
-/* Lines after "UserBufs:" in the form "    3: 0x7f0000000000/1048576". */
-static bool show_list(struct show *s, FILE *f)
-{
-	unsigned long long addr, len;
-	unsigned index, nr;
-	bool found = false;
-	char line[256];
-
-	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "UserBufs: %u", &nr) == 1) {
-			found = true;
-			if (!s->j.f)
-				printf("  table of %u\n", nr);
-			json_num(&s->j, "table", nr);
-			json_open(&s->j, "buffers", '[');
-		} else if (found && sscanf(line, " %u: 0x%llx/%llu", &index, &addr, &len) == 3) {
-			if (len)
-				show_buffer(s, index, addr, len);
-		} else if (found && line[0] != ' ') {
-			break;
-		}
-	}
-	if (found)
-		json_close(&s->j, ']');
-	return found;
-}
-
 static void show_ring(struct show *s, const char *fd)
 {
+	struct fdinfo_table t = { .nr_entries = 0 };
 	bool found = false;
 	char path[320];
+	unsigned i;
 	FILE *f;
-	int i;
 
 	s->rings++;
 	json_open(&s->j, NULL, '{');
@@ -88,10 +95,20 @@ static void show_ring(struct show *s, const char *fd)
 		f = fopen(path, "r");
 		if (!f)
 			break;
-		found = show_list(s, f);
+		found = fdinfo_read(f, &t);
 		fclose(f);
 		if (!found)
 			usleep(2000);
+	}
+	if (found) {
+		if (!s->j.f)
+			printf("  table of %u\n", t.nr_entries);
+		json_num(&s->j, "table", t.nr_entries);
+		json_open(&s->j, "buffers", '[');
+		for (i = 0; i < t.nr_buffers; i++)
+			show_buffer(s, &t.buffers[i]);
+		json_close(&s->j, ']');
+		free(t.buffers);
 	}
 	json_bool(&s->j, "busy", !found);
 	json_close(&s->j, '}');
