@@ -7,8 +7,8 @@
 
 #include "io_uring/regbuf_layout.h"
 
-#define BUFFER_RUNS	256
-#define BUFFER_BVECS	4096		/* that are stored, at most */
+#define BUFFER_RUNS	128
+#define BUFFER_BVECS	512		/* that are stored, at most */
 
 struct buffer {
 	struct buffer_run {
