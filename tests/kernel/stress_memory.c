@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -383,13 +384,9 @@ static unsigned int block_of(const char *addr)
 	return (unsigned int)((entry & ((1ULL << 55) - 1)) * PAGE / block_bytes());
 }
 
-/*
- * While a buffer is registered, the block that it is in stays, and says so, and those that it is
- * not in go.
- */
-static int offline_held(const char *area, unsigned int *gone, struct reason *why)
+/* A block with a buffer in it stays, and says so. */
+static int block_stays(unsigned int block, struct reason *why)
 {
-	unsigned int block = block_of(area);
 	int ret;
 
 	for (unsigned int i = 0; i < nr_movable; i++)
@@ -399,10 +396,27 @@ static int offline_held(const char *area, unsigned int *gone, struct reason *why
 	ret = block_offline(block, 2);
 	if (!ret)
 		return because(why, "memory%u went offline with a buffer in it", block);
-	if (ret != -EBUSY && ret != -EINTR)
+	/* Busy for ever, or it cannot go anyway: holes, the kernel's own memory. */
+	if (ret != -EINTR && ret != -EBUSY && ret != -EINVAL)
 		return because(why, "memory%u: %s", block, strerror(-ret));
 	if (!block_is(block, "state", "online"))
 		return because(why, "memory%u is not online any more", block);
+	return 0;
+}
+
+/* While a buffer is registered, blocks that it is not in can go. */
+static int offline_held(const char *area, unsigned int *gone, struct reason *why)
+{
+	unsigned int last = UINT_MAX;
+	int ret;
+
+	for (size_t off = 0; off < AREA; off += HUGE_PAGE) {
+		unsigned int block = block_of(area + off);
+
+		if (block != last && block_stays(block, why))
+			return -1;
+		last = block;
+	}
 	for (unsigned int i = 0; i < nr_movable; i++) {
 		ret = block_offline(movable[i], 60);
 		if (ret)
