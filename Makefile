@@ -93,8 +93,11 @@ check-fuzz-pure: setup ## fuzz the pure code in user space, TIME=600 seconds for
 check-races: tree ## pinning against all that changes page tables, 30 s for each case
 	@tests/races
 
+check-stress: tree ## buffers under memory pressure, in control groups, killed ..., 40 s for each case
+	@tests/stress
+
 clean: ## remove build/ (the cache stays)
 	rm -rf $(BUILD)
 
 .PHONY: help setup tree series export run readme check lint kunit check-series check-fio \
-	check-races check-fuzz-pure check-long programs clean check-arches bench bench-check bench-pin bench-native
+	check-races check-fuzz-pure check-stress check-long programs clean check-arches bench bench-check bench-pin bench-native

@@ -84,8 +84,9 @@ static int memcg_body(struct stress *stress, struct reason *why)
 		int error;
 
 		vmstat_start(&before);
+		/* Every other time too little in any case */
 		limit(group_read(GROUP, "memory.current", NULL) +
-		      rng_below(&stress->rng, METADATA * 4));
+		      rng_below(&stress->rng, stress->rounds % 2 ? METADATA / 2 : METADATA * 4));
 		error = register_buffer(&ring, &mem);
 		limit(0);
 		if (!error) {
