@@ -33,6 +33,7 @@ int stress_swap(struct stress *stress, struct reason *why);
 int stress_cma(struct stress *stress, struct reason *why);
 int stress_offline(struct stress *stress, struct reason *why);
 int stress_memcg(struct stress *stress, struct reason *why);
+int stress_limit(struct stress *stress, struct reason *why);
 int stress_oom(struct stress *stress, struct reason *why);
 int stress_slots(struct stress *stress, struct reason *why);
 int stress_rings(struct stress *stress, struct reason *why);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Control groups: what registered buffers cost is theirs, and has a limit. */
+/* What registered buffers cost has limits: of the control group, and RLIMIT_MEMLOCK. */
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "charge.h"
 #include "layouts.h"
 #include "registration.h"
 #include "stress.h"
@@ -128,6 +129,55 @@ int stress_memcg(struct stress *stress, struct reason *why)
 	ret = stress_child(stress, GROUP, why, memcg_body);
 	group_remove(GROUP);
 	return ret;
+}
+
+/* --- RLIMIT_MEMLOCK ---------------------------------------------------------------------- */
+
+/* Runs that wait in one page, packed, until they are charged */
+#define CHUNK		512
+
+static int limit_body(struct stress *stress, struct reason *why)
+{
+	struct layout layout = { BACKING_SHMEM_4K, 64 * MIB, ALIAS, 0 };
+	uint64_t most = 0;
+	struct io_uring ring;
+	struct memory mem;
+	int ret = 0;
+
+	if (memory_map(&mem, &layout, why) || ring_init(&ring, true, why))
+		return -1;
+	while (!ret && stress_again(stress)) {
+		uint64_t pages = rng_below(&stress->rng, 4 * CHUNK), beyond;
+		struct vmstat before, after;
+		int error;
+
+		vmstat_start(&before);
+		charge_set_limit(pages);
+		error = register_buffer(&ring, &mem);
+		vmstat_read(&after);
+		beyond = after.pin_acquired - before.pin_acquired;
+		beyond = beyond > pages ? beyond - pages : 0;
+		most = beyond > most ? beyond : most;
+		if (error != -ENOMEM)
+			ret = because(why, "with a limit of %llu pages: %d",
+				      (unsigned long long)pages, error);
+		else if (beyond > 2 * CHUNK)
+			ret = because(why, "%llu pages are pinned beyond a limit of %llu",
+				      (unsigned long long)beyond, (unsigned long long)pages);
+		else
+			ret = stress_released(&before, why);
+		stress->effects++;
+	}
+	snprintf(stress->detail, sizeof(stress->detail), "%llu pages of %lu pinned beyond the "
+		 "limit at most", (unsigned long long)most, mem.size / PAGE);
+	io_uring_queue_exit(&ring);
+	memory_unmap(&mem);
+	return ret;
+}
+
+int stress_limit(struct stress *stress, struct reason *why)
+{
+	return stress_child(stress, NULL, why, limit_body);
 }
 
 /* --- OOM ------------------------------------------------------------------------------- */

@@ -30,6 +30,7 @@ static const struct stress_case cases[] = {
 	  stress_offline },
 	{ "memcg", "metadata is charged to the control group, and refused over its limit",
 	  stress_memcg },
+	{ "limit", "RLIMIT_MEMLOCK is looked at before all is pinned", stress_limit },
 	{ "oom", "the OOM killer takes a process with buffers", stress_oom },
 	{ "slots", "a table of 16384 buffers", stress_slots },
 	{ "rings", "100 rings with clones", stress_rings },
