@@ -93,11 +93,18 @@ check-liburing: tree ## liburing's own tests, the newest, on both kernels: what 
 check-long: tree ## the longest buffers that there are: 1 TiB and 64 TiB, with I/O
 	@tests/regbuf-long
 
+check-fuzz-pure: setup ## fuzz the pure code in user space, TIME=600 seconds for each target
+	@tests/fuzz-pure/run --time $(or $(TIME),600) $(TARGETS)
+
 check-races: tree ## pinning against all that changes page tables, 30 s for each case
 	@tests/races
+
+check-stress: tree ## buffers under memory pressure, in control groups, killed ..., 40 s for each case
+	@tests/stress
 
 clean: ## remove build/ (the cache stays)
 	rm -rf $(BUILD)
 
 .PHONY: help setup tree series export run readme check lint kunit check-series check-fio \
-	check-races check-long check-ext check-liburing programs clean check-arches bench bench-check bench-pin bench-native
+	check-races check-long check-ext check-liburing programs clean check-arches bench \
+	bench-check bench-pin bench-native check-fuzz-pure check-stress

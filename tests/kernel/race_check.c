@@ -8,6 +8,8 @@
 
 #include "race.h"
 
+const char * const kind_names[KINDS] = { "4K pages", "THP", "PTE-mapped THP", "64K folios" };
+
 uint64_t rng_next(uint64_t *rng)
 {
 	uint64_t x = *rng;

@@ -29,8 +29,6 @@
 /* On a busy machine an emulated CPU stands still for long: give it some rounds. */
 #define MIN_ROUNDS	20
 
-const char * const kind_names[KINDS] = { "4K pages", "THP", "PTE-mapped THP", "64K folios" };
-
 static struct race race;
 static bool only[64];
 static bool any_only;

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the fuzzed files of the kernel need of it, for a program: every header that they include is
+ * this one. Types and macros mean what they mean in the kernel. Page frames are made up, and small
+ * PFNs have a struct page that folios can be made of (world.h). What must not happen ends the
+ * program.
+ */
+#ifndef FUZZ_PURE_KERNEL_H
+#define FUZZ_PURE_KERNEL_H
+
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+
+/* --- types and macros ------------------------------------------------------------------ */
+
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef int32_t s32;
+typedef u64 phys_addr_t;
+typedef unsigned int gfp_t;
+
+#define __user
+#define __counted_by(member)
+#define noinline		__attribute__((noinline))
+#undef __always_inline
+#define __always_inline		inline __attribute__((always_inline))
+#define likely(x)		__builtin_expect(!!(x), 1)
+#define unlikely(x)		__builtin_expect(!!(x), 0)
+#define IS_ENABLED(option)	0
+#define EXPORT_SYMBOL_GPL(name)	struct fuzz_semicolon
+#define BUILD_BUG_ON(condition)	_Static_assert(!(condition), #condition)
+
+void fuzz_fail(const char *file, int line, const char *what) __attribute__((noreturn));
+/* Holds, or a bug was found. */
+#define must(condition) \
+	((condition) ? (void)0 : fuzz_fail(__FILE__, __LINE__, #condition))
+#define WARN_ON_ONCE(condition) \
+	({ if (condition) fuzz_fail(__FILE__, __LINE__, "WARN_ON_ONCE: " #condition); false; })
+
+#define ARRAY_SIZE(a)		(sizeof(a) / sizeof((a)[0]))
+#define BIT_ULL(n)		(1ULL << (n))
+#define SZ_2G			0x80000000U
+#define SZ_1T			0x10000000000ULL
+#define U16_MAX			UINT16_MAX
+#define U32_MAX			UINT32_MAX
+#define ALIGN(x, a)		(((x) + (a) - 1) & ~((__typeof__(x))(a) - 1))
+#define ALIGN_DOWN(x, a)	((x) & ~((__typeof__(x))(a) - 1))
+#define DIV_ROUND_UP(n, d)	(((n) + (d) - 1) / (d))
+#define min(a, b) \
+	({ __typeof__(a) a_ = (a); __typeof__(b) b_ = (b); a_ < b_ ? a_ : b_; })
+#define min_t(type, a, b)	min((type)(a), (type)(b))
+#define min3(a, b, c)		min(min(a, b), c)
+#define container_of(ptr, type, member) \
+	((type *)((char *)(ptr) - offsetof(type, member)))
+#define check_add_overflow(a, b, d)	__builtin_add_overflow(a, b, d)
+#define check_mul_overflow(a, b, d)	__builtin_mul_overflow(a, b, d)
+#define check_shl_overflow(a, s, d) \
+	({ *(d) = (a) << (s); *(d) >> (s) != (a); })
+#define array_index_nospec(index, size)	(index)
+#define __ffs(x)		((unsigned int)__builtin_ctzl(x))
+#define __ffs64(x)		((unsigned int)__builtin_ctzll(x))
+#define rounddown_pow_of_two(x)	(1UL << (63 - __builtin_clzl(x)))
+
+#define PAGE_SHIFT		12
+#define PAGE_SIZE		(1UL << PAGE_SHIFT)
+#define PAGE_MASK		(~(PAGE_SIZE - 1))
+#define PFN_DOWN(x)		((x) >> PAGE_SHIFT)
+#define PFN_UP(x)		(((x) + PAGE_SIZE - 1) >> PAGE_SHIFT)
+#define PFN_PHYS(x)		((phys_addr_t)(x) << PAGE_SHIFT)
+#define PHYS_PFN(x)		((unsigned long)((x) >> PAGE_SHIFT))
+#define MAX_FOLIO_ORDER		18
+#define MAX_FOLIO_NR_PAGES	(1UL << MAX_FOLIO_ORDER)
+#define TASK_SIZE_MAX		((1UL << 47) - PAGE_SIZE)
+#define MAX_RW_COUNT		(INT_MAX & PAGE_MASK)
+#define untagged_addr(addr)	(addr)
+
+#define ERR_PTR(error)		((void *)(long)(error))
+#define PTR_ERR(ptr)		((long)(ptr))
+#define IS_ERR(ptr)		((unsigned long)(ptr) >= (unsigned long)-4095)
+
+/* --- lists, references, locks: there is one thread -------------------------------------- */
+
+struct list_head {
+	struct list_head *next, *prev;
+};
+
+#define LIST_HEAD_INIT(name)	{ &(name), &(name) }
+#define list_for_each_entry_safe(pos, n, head, member)				\
+	for (pos = container_of((head)->next, __typeof__(*pos), member),	\
+	     n = container_of(pos->member.next, __typeof__(*pos), member);	\
+	     &pos->member != (head);						\
+	     pos = n, n = container_of(n->member.next, __typeof__(*n), member))
+
+static inline void list_add_tail(struct list_head *entry, struct list_head *head)
+{
+	entry->prev = head->prev;
+	entry->next = head;
+	head->prev->next = entry;
+	head->prev = entry;
+}
+
+struct hlist_node {
+	struct hlist_node *next, **pprev;
+};
+
+#define DEFINE_HASHTABLE(name, bits)	struct hlist_node *name
+#define hash_for_each_possible(table, obj, member, key)				\
+	for (struct hlist_node *node_ = (table);				\
+	     node_ && ((obj) = container_of(node_, __typeof__(*obj), member), true); \
+	     node_ = node_->next)
+#define hash_add(table, entry, key)	fuzz_hash_add(&(table), entry)
+
+static inline void fuzz_hash_add(struct hlist_node **head, struct hlist_node *entry)
+{
+	entry->next = *head;
+	entry->pprev = head;
+	if (*head)
+		(*head)->pprev = &entry->next;
+	*head = entry;
+}
+
+static inline void hash_del(struct hlist_node *entry)
+{
+	*entry->pprev = entry->next;
+	if (entry->next)
+		entry->next->pprev = entry->pprev;
+}
+
+typedef struct {
+	int refs;
+} refcount_t;
+
+static inline void refcount_set(refcount_t *r, int n)
+{
+	r->refs = n;
+}
+
+static inline void refcount_inc(refcount_t *r)
+{
+	must(r->refs > 0);
+	r->refs++;
+}
+
+static inline bool refcount_dec_and_test(refcount_t *r)
+{
+	must(r->refs > 0);
+	return !--r->refs;
+}
+
+struct mutex {
+	bool locked;
+};
+
+#define DEFINE_MUTEX(name)	struct mutex name
+static inline void mutex_init(struct mutex *m)
+{
+	m->locked = false;
+}
+
+static inline void mutex_lock(struct mutex *m)
+{
+	must(!m->locked);
+	m->locked = true;
+}
+
+static inline void mutex_unlock(struct mutex *m)
+{
+	must(m->locked);
+	m->locked = false;
+}
+
+static inline bool refcount_dec_and_mutex_lock(refcount_t *r, struct mutex *m)
+{
+	if (!refcount_dec_and_test(r))
+		return false;
+	mutex_lock(m);
+	return true;
+}
+
+static inline void fuzz_guard_end(struct mutex **m)
+{
+	mutex_unlock(*m);
+}
+
+#define guard(type)		fuzz_guard
+#define fuzz_guard(m)								\
+	struct mutex *guard_ __attribute__((cleanup(fuzz_guard_end))) =		\
+		(mutex_lock(m), (m));						\
+	(void)guard_
+
+#define cond_resched()		do { } while (0)
+#define might_lock_read(lock)	do { } while (0)
+
+/* --- memory: any allocation may fail, and all are counted ------------------------------- */
+
+#define GFP_KERNEL		0u
+#define GFP_KERNEL_ACCOUNT	1u
+#define __GFP_NOWARN		2u
+
+void *fuzz_alloc(size_t bytes);
+void fuzz_free(const void *addr);
+/* Those that there are, and which one from now on fails; 0: none does */
+extern unsigned long fuzz_allocated, fuzz_fail_alloc;
+
+#define kmalloc(bytes, gfp)	fuzz_alloc(bytes)
+#define kvmalloc(bytes, gfp)	fuzz_alloc(bytes)
+#define __vmalloc(bytes, gfp)	fuzz_alloc(bytes)
+#define kzalloc_obj(obj, gfp)							\
+	({									\
+		void *zeroed_ = fuzz_alloc(sizeof(obj));			\
+		zeroed_ ? memset(zeroed_, 0, sizeof(obj)) : NULL;		\
+	})
+#define kfree(addr)		fuzz_free(addr)
+#define kvfree(addr)		fuzz_free(addr)
+
+struct xarray {
+	struct xa_entry {
+		unsigned long index;
+		void *ptr;
+	} *entries;
+	unsigned int nr;
+};
+
+static inline void xa_init(struct xarray *xa)
+{
+	memset(xa, 0, sizeof(*xa));
+}
+
+static inline bool xa_empty(const struct xarray *xa)
+{
+	return !xa->nr;
+}
+
+void *xa_load(struct xarray *xa, unsigned long index);
+void *xa_store(struct xarray *xa, unsigned long index, void *ptr, gfp_t gfp);
+void *xa_erase(struct xarray *xa, unsigned long index);
+#define xa_err(ptr)		(IS_ERR(ptr) ? (int)PTR_ERR(ptr) : 0)
+
+/* --- pages ------------------------------------------------------------------------------ */
+
+/* A head page is the folio. */
+struct page {
+	struct page *head;
+	unsigned int order;
+	/* references; a pin has many */
+	int refs;
+	int _pincount;
+	unsigned long private;
+	struct list_head lru;
+};
+
+struct folio {
+	struct page page;
+	int _pincount;
+};
+
+extern struct page fuzz_pages[];
+
+/* Any PFN has a page, though not one that can be looked into. */
+#define pfn_to_page(pfn) \
+	((struct page *)((uintptr_t)fuzz_pages + (uintptr_t)(pfn) * sizeof(struct page)))
+#define page_to_pfn(p) \
+	((unsigned long)(((uintptr_t)(p) - (uintptr_t)fuzz_pages) / sizeof(struct page)))
+
+#define PageTail(p)		((p)->head != (p))
+#define PageCompound(p)	((p)->head->order > 0)
+#define page_folio(p)	((struct folio *)(p)->head)
+#define pfn_folio(pfn)		page_folio(pfn_to_page(pfn))
+#define folio_pfn(f)	page_to_pfn(f)
+#define folio_order(f)	(((const struct page *)(f))->order)
+#define folio_nr_pages(f)	(1UL << folio_order(f))
+#define folio_test_large(f)	(folio_order(f) > 0)
+#define folio_test_dirty(f)	true
+#define folio_mark_dirty(f)	do { } while (0)
+#define folio_lock(f)	do { } while (0)
+#define folio_unlock(f)	do { } while (0)
+#define folio_has_pincount(f)	false
+#define atomic_sub(n, v)	(*(v) -= (n))
+#define set_page_private(p, value)	((p)->private = (value))
+#define page_private(p)		((p)->private)
+
+/* The page of zeroes takes no pin. */
+#define FUZZ_ZERO_PFN		1UL
+#define is_zero_pfn(pfn)	((pfn) == FUZZ_ZERO_PFN)
+#define is_zero_folio(folio)	is_zero_pfn(folio_pfn(folio))
+
+#define GUP_PIN_COUNTING_BIAS	1024
+void folio_put_refs(struct folio *folio, int refs);
+void unpin_user_folio(struct folio *folio, unsigned long pins);
+
+enum node_stat_item {
+	NR_FOLL_PIN_ACQUIRED,
+	NR_FOLL_PIN_RELEASED,
+	FUZZ_NR_STATS,
+};
+
+struct gup_pin_stat {
+	enum node_stat_item item;
+	long nr;
+};
+
+extern long fuzz_stats[FUZZ_NR_STATS];
+
+static inline void gup_pin_stat_add(struct gup_pin_stat *stat, const struct folio *folio, long nr)
+{
+	(void)folio;
+	stat->nr += nr;
+}
+
+static inline void gup_pin_stat_flush(struct gup_pin_stat *stat)
+{
+	fuzz_stats[stat->item] += stat->nr;
+	stat->nr = 0;
+}
+
+#define FOLL_WRITE		1u
+#define FOLL_LONGTERM		2u
+#define FOLL_FORCE		4u
+#define FOLL_NOFAULT		8u
+#define FOLL_PCI_P2PDMA		16u
+#define FOLL_HONOR_NUMA_FAULT	32u
+#define FOLL_PIN		64u
+
+#define current			NULL
+bool fatal_signal_pending(void *task);
+
+unsigned long __get_free_page(gfp_t gfp);
+void free_page(unsigned long addr);
+/* Of what __get_free_page() returned */
+struct page *virt_to_page(void *addr);
+void *page_address(struct page *page);
+
+/* --- vectors ---------------------------------------------------------------------------- */
+
+struct bio_vec {
+	struct page *bv_page;
+	unsigned int bv_len;
+	unsigned int bv_offset;
+};
+
+struct phys_vec {
+	phys_addr_t paddr;
+	size_t len;
+};
+
+#define bvec_folio(bvec)	page_folio((bvec)->bv_page)
+
+static inline void bvec_set_page(struct bio_vec *bv, struct page *page, unsigned int len,
+				 unsigned int offset)
+{
+	bv->bv_page = page;
+	bv->bv_len = len;
+	bv->bv_offset = offset;
+}
+
+struct iov_iter {
+	int ddir;
+	const struct bio_vec *bvec;
+	unsigned long nr_segs;
+	size_t count;
+	size_t iov_offset;
+};
+
+static inline void iov_iter_bvec(struct iov_iter *iter, int ddir, const struct bio_vec *bvec,
+				 unsigned long nr_segs, size_t count)
+{
+	*iter = (struct iov_iter){ ddir, bvec, nr_segs, count, 0 };
+}
+
+#endif

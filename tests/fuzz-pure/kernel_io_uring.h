@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What io_uring/regbuf*.c needs of io_uring, see kernel.h */
+#ifndef FUZZ_PURE_IO_URING_H
+#define FUZZ_PURE_IO_URING_H
+
+#include "kernel.h"
+
+
+#define ITER_DEST		0
+#define ITER_SOURCE		1
+#define IO_BUF_DEST		(1 << ITER_DEST)
+#define IO_BUF_SOURCE		(1 << ITER_SOURCE)
+#define IORING_RSRC_BUFFER	1
+#define REQ_F_BUF_NODE		1u
+#define REQ_F_NEED_CLEANUP	2u
+
+struct io_uring_buffer_layout;
+
+struct user_struct {
+	unsigned long locked_vm, limit;
+};
+
+struct mm_struct {
+	unsigned long pinned_vm;
+};
+
+struct io_rsrc_node {
+	int refs;
+	struct io_mapped_ubuf *buf;
+};
+
+struct io_rsrc_data {
+	unsigned int nr;
+	struct io_rsrc_node **nodes;
+};
+
+/* The caches are always empty. */
+struct io_alloc_cache {
+	size_t elem_size;
+};
+
+struct io_ring_ctx {
+	struct user_struct *user;
+	struct mm_struct *mm_account;
+	struct io_regbuf_acct *buf_acct;
+	struct io_alloc_cache imu_cache, node_cache;
+	struct io_rsrc_data buf_table;
+};
+
+struct io_kiocb {
+	struct io_ring_ctx *ctx;
+	unsigned int flags;
+	unsigned int buf_index;
+	struct io_rsrc_node *buf_node;
+};
+
+struct io_uring_cmd {
+	struct io_kiocb req;
+};
+
+struct iou_vec {
+	union {
+		struct iovec *iovec;
+		struct bio_vec *bvec;
+	};
+	unsigned int nr;
+};
+
+struct io_rsrc_node *io_find_buf_node(struct io_kiocb *req, unsigned int issue_flags);
+
+#define cmd_to_io_kiocb(cmd)			(&(cmd)->req)
+#define io_ring_submit_lock(ctx, flags)		((void)(ctx))
+#define io_ring_submit_unlock(ctx, flags)	((void)(ctx))
+#define io_cache_alloc(cache, gfp)		fuzz_alloc((cache)->elem_size)
+#define io_cache_free(cache, obj)		fuzz_free(obj)
+#define get_uid(user)				(user)
+#define free_uid(user)				((void)(user))
+#define mmgrab(mm)				((void)(mm))
+#define mmdrop(mm)				((void)(mm))
+
+static inline struct io_rsrc_node *io_rsrc_node_lookup(struct io_rsrc_data *data,
+						       unsigned int index)
+{
+	return index < data->nr ? data->nodes[index] : NULL;
+}
+
+static inline int io_account_mem(struct user_struct *user, struct mm_struct *mm,
+				 unsigned long nr_pages)
+{
+	if (user->locked_vm + nr_pages > user->limit)
+		return -ENOMEM;
+	user->locked_vm += nr_pages;
+	mm->pinned_vm += nr_pages;
+	return 0;
+}
+
+static inline void io_unaccount_mem(struct user_struct *user, struct mm_struct *mm,
+				    unsigned long nr_pages)
+{
+	must(nr_pages <= user->locked_vm && nr_pages <= mm->pinned_vm);
+	user->locked_vm -= nr_pages;
+	mm->pinned_vm -= nr_pages;
+}
+
+static inline void io_vec_free(struct iou_vec *vec)
+{
+	if (vec->iovec)
+		fuzz_free(vec->iovec);
+	vec->iovec = NULL;
+	vec->nr = 0;
+}
+
+static inline int io_vec_realloc(struct iou_vec *vec, unsigned int nr)
+{
+	struct iovec *iov = fuzz_alloc(nr * sizeof(*iov));
+
+	if (!iov)
+		return -ENOMEM;
+	io_vec_free(vec);
+	vec->iovec = iov;
+	vec->nr = nr;
+	return 0;
+}
+
+/* Buffers of the kernel are not fuzzed: this is only so that the file compiles. */
+struct request {
+	unsigned int nr_bvecs;
+	struct bio_vec *bvecs;
+};
+
+struct req_iterator {
+	unsigned int i;
+};
+
+#define blk_rq_nr_phys_segments(rq)	((rq)->nr_bvecs)
+#define rq_data_dir(rq)			0
+#define rq_for_each_bvec(bv, rq, iter) \
+	for ((iter).i = 0; (iter).i < (rq)->nr_bvecs && ((bv) = (rq)->bvecs[(iter).i], true); \
+	     (iter).i++)
+
+static inline struct io_rsrc_node *io_rsrc_node_alloc(struct io_ring_ctx *ctx, int type)
+{
+	(void)ctx;
+	(void)type;
+	return NULL;
+}
+
+static inline void io_put_rsrc_node(struct io_ring_ctx *ctx, struct io_rsrc_node *node)
+{
+	(void)ctx;
+	(void)node;
+}
+
+#endif
