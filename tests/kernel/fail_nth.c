@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "fail_nth.h"
+
+#define DEBUGFS		"/sys/kernel/debug"
+
+static const struct setting {
+	const char *name, *value;
+} settings[] = {
+	{ "failslab/verbose", "0" },
+	{ "failslab/ignore-gfp-wait", "N" },
+	{ "failslab/cache-filter", "N" },
+	{ "fail_page_alloc/verbose", "0" },
+	{ "fail_page_alloc/ignore-gfp-wait", "N" },
+	{ "fail_page_alloc/ignore-gfp-highmem", "N" },
+	{ "fail_page_alloc/min-order", "0" },
+	{ "fail_usercopy/verbose", "0" },
+};
+
+static int fd = -1;
+
+int fail_nth_open(struct reason *why)
+{
+	char path[96];
+	int ret;
+
+	if (access(DEBUGFS "/failslab", F_OK) &&
+	    mount("debugfs", DEBUGFS, "debugfs", 0, NULL) && errno != EBUSY)
+		return because(why, "cannot mount debugfs: %s", strerror(errno));
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
+		snprintf(path, sizeof(path), DEBUGFS "/%s", settings[i].name);
+		ret = write_string(path, settings[i].value);
+		if (ret)
+			return because(why, "%s: %s", path, strerror(-ret));
+	}
+	fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return because(why, "/proc/thread-self/fail-nth: %s", strerror(errno));
+	return 0;
+}
+
+void fail_nth_arm(unsigned int n)
+{
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%u", n);
+
+	if (pwrite(fd, text, (size_t)len, 0) != len)
+		die("fail-nth: %s", strerror(errno));
+}
+
+bool fail_nth_disarm(void)
+{
+	char text[16] = "";
+	ssize_t len;
+
+	/*
+	 * Reading and writing the file are copies themselves, and may be the one that fails. The
+	 * number that is read is the one from before; after a failed copy it is 0.
+	 */
+	len = pread(fd, text, sizeof(text) - 1, 0);
+	if (len < 0 && errno != EFAULT)
+		die("fail-nth: %s", strerror(errno));
+	if (len < 0)
+		return false;
+	if (pwrite(fd, "0", 1, 0) != 1 && errno != EFAULT)
+		die("fail-nth: %s", strerror(errno));
+	return strtoul(text, NULL, 10) == 0;
+}
