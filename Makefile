@@ -90,8 +90,14 @@ check-long: tree ## the longest buffers that there are: 1 TiB and 64 TiB, with I
 check-races: tree ## pinning against all that changes page tables, 30 s for each case
 	@tests/races
 
+check-faults: tree ## every allocation and copy fails once, all sizes
+	@tests/faults
+
+check-debug: tree ## KUnit and guest programs on kernels with KASAN & co., and with KCSAN
+	@tests/check --table tests/debug --results $(BUILD)/debug $(CHECKS)
+
 clean: ## remove build/ (the cache stays)
 	rm -rf $(BUILD)
 
 .PHONY: help setup tree series export run readme check lint kunit check-series check-fio \
-	check-races check-long programs clean check-arches bench bench-check bench-pin bench-native
+	check-races check-long check-faults check-debug programs clean check-arches bench bench-check bench-pin bench-native

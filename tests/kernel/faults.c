@@ -10,7 +10,7 @@
  *    before; a call that says that it did a part has done that part;
  *  - the table of buffers is what it was, by the data of I/O; no tag was posted;
  *  - the same call on the same ring succeeds then, the buffers work, and everything is given back
- *    when they are unregistered.
+ *    when they are unregistered; it is too when the failure was the last call.
  *
  * After each case, with all rings closed, as much kernel memory is allocated as before.
  *
@@ -204,11 +204,12 @@ static int finish(struct fault_world *w, const struct held *start, struct reason
 }
 
 /*
- * Failure number @n. Returns 1 when nothing failed, 0 when the operation did and all is well, or
- * -1 with @why. @first: of the case, @success is to be filled.
+ * Failure number @n. Returns 1 when nothing failed, 0 when something did and all is well, or -1
+ * with @why. @again: after a failure, do what failed again. @success: filled by number 0, without
+ * a failure; the same must be held after the others.
  */
 static int attempt(struct fault_world *w, struct fault_memory *memory, unsigned int n,
-		   struct held *success, struct tally *tally, struct reason *why)
+		   bool again, struct held *success, struct tally *tally, struct reason *why)
 {
 	const struct fault_op *op = w->c->op;
 	struct held start = held_now(), before;
@@ -226,6 +227,13 @@ static int attempt(struct fault_world *w, struct fault_memory *memory, unsigned 
 	hit = n && fail_nth_disarm();
 	want = op->want(w);
 
+	if (hit && !again && ret != want) {
+		/* Only what is left, then. */
+		w->pending = false;
+		if (ret < 0 && !error_allowed(op, ret))
+			error = because(why, "%s is no error for this", errno_name(-ret));
+		goto out;
+	}
 	tally->points += hit;
 	if (ret == want) {
 		tally->done += hit;
@@ -252,6 +260,7 @@ static int attempt(struct fault_world *w, struct fault_memory *memory, unsigned 
 		else if (memory->kind->anew == ANEW_NEVER)
 			error = same_held(success, "after the success", why);
 	}
+out:
 	if (finish(w, &start, error ? &left : why))
 		error = -1;
 	fault_memory_settle(memory);
@@ -284,13 +293,14 @@ static long run_points(struct fault_world *w, struct fault_memory *memory, struc
 		       struct reason *why)
 {
 	struct held success = { };
+	struct tally ignored = { };
 	struct slabs slabs;
 	struct reason at;
 	int ret;
 
 	/* The first time around everything is allocated that stays. */
 	for (int i = 0; i < 2; i++) {
-		if (attempt(w, memory, 0, &success, tally, &at) < 0)
+		if (attempt(w, memory, 0, true, &success, tally, &at) < 0)
 			return because(why, "with no failure: %s", at.text);
 		if (!i && !options.no_slabs)
 			slabs_read(&slabs);
@@ -298,7 +308,10 @@ static long run_points(struct fault_world *w, struct fault_memory *memory, struc
 	for (unsigned int n = 1; ; n++) {
 		if (n > POINTS_MAX)
 			return because(why, "no end after %u points", n);
-		ret = attempt(w, memory, n, &success, tally, &at);
+		ret = attempt(w, memory, n, true, &success, tally, &at);
+		/* What is not done again has no chance to tidy up. */
+		if (!ret && w->c->op->may)
+			ret = attempt(w, memory, n, false, &success, &ignored, &at);
 		if (ret < 0)
 			return because(why, "point %u: %.200s", n, at.text);
 		if (ret)
