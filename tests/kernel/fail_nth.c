@@ -9,6 +9,7 @@
 #include "fail_nth.h"
 
 #define DEBUGFS		"/sys/kernel/debug"
+#define NODES		"/sys/kernel/slab/radix_tree_node/"
 
 static const struct setting {
 	const char *name, *value;
@@ -71,4 +72,30 @@ bool fail_nth_disarm(void)
 	if (pwrite(fd, "0", 1, 0) != 1 && errno != EFAULT)
 		die("fail-nth: %s", strerror(errno));
 	return strtoul(text, NULL, 10) == 0;
+}
+
+static void set(const char *path, const char *value)
+{
+	int ret = write_string(path, value);
+
+	if (ret)
+		die("%s: %s", path, strerror(-ret));
+}
+
+void fail_nodes_from(unsigned int n)
+{
+	char size[32], space[32];
+	int ret = read_line(NODES "object_size", size, sizeof(size));
+
+	if (ret)
+		die(NODES "object_size: %s", strerror(-ret));
+	set("/proc/thread-self/make-it-fail", n ? "1" : "0");
+	set(NODES "failslab", n ? "1" : "0");
+	set(DEBUGFS "/failslab/cache-filter", n ? "Y" : "N");
+	set(DEBUGFS "/failslab/task-filter", n ? "Y" : "N");
+	set(DEBUGFS "/failslab/times", "-1");
+	/* So many bytes are given out before */
+	snprintf(space, sizeof(space), "%lu", n ? (n - 1) * strtoul(size, NULL, 10) + 1 : 0);
+	set(DEBUGFS "/failslab/space", space);
+	set(DEBUGFS "/failslab/probability", n ? "100" : "0");
 }

@@ -18,4 +18,10 @@ void fail_nth_arm(unsigned int n);
 /* Ends it. Whether there was an N-th one, which then has failed. */
 bool fail_nth_disarm(void);
 
+/*
+ * From the N-th on, all nodes of xarrays that this thread allocates: one failure alone is made up
+ * for by a second attempt. 0 ends it.
+ */
+void fail_nodes_from(unsigned int n);
+
 #endif

@@ -39,6 +39,7 @@
 
 #define POINTS_MAX	20000	/* of one case: it does not end */
 #define RINGS		2
+#define NODES_TIMES	16
 #define WAIT_TRIES	1000
 #define WAIT_USEC	5000
 
@@ -357,6 +358,28 @@ static void run_case(const struct fault_case *c, struct tally *total)
 	fflush(stdout);
 }
 
+static void run_nodes(void)
+{
+	struct reason why = { "" };
+	struct slabs slabs;
+	unsigned int nr = 0;
+	int ret;
+
+	if (fault_nodes(&nr, 1, &why))	/* with what stays */
+		die("%s", why.text);
+	if (!options.no_slabs)
+		slabs_read(&slabs);
+	ret = fault_nodes(&nr, NODES_TIMES, &why);
+	if (!ret && wait_closed(&why))
+		ret = -1;
+	if (!ret && !options.no_slabs)
+		ret = slabs_same(&slabs, &why);
+	printf("%s register, without xarray nodes from each of %u on%s%s\n",
+	       ret ? "FAIL" : "ok  ", nr, ret ? ": " : "", why.text);
+	passed += !ret;
+	failed += !!ret;
+}
+
 static void print_tally(const char *name, const struct tally *t)
 {
 	printf("%-22s %6lu points: %6lu ENOMEM, %5lu EFAULT, %4lu EAGAIN, %5lu in part, %5lu done all the same\n",
@@ -499,6 +522,8 @@ int main(int argc, char **argv)
 			continue;
 		run_op(&fault_io_ops[i], io_sizes, ARRAY_SIZE(io_sizes), &sum);
 	}
+	if (!options.zone && !options.only)
+		run_nodes();
 	charge_probe_exit(&probe);
 	print_tally("all", &sum);
 	printf("%u passed, %u failed, %u skipped\n", passed, failed, skipped);

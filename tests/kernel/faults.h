@@ -127,4 +127,10 @@ void must(int ret, int want, const char *what);
 int fault_check_slot(struct fault_world *w, struct io_uring *ring, unsigned int slot,
 		     const struct iovec *iov, bool read_only, struct reason *why);
 
+/*
+ * Registers without xarray nodes, from the 1st on, from the 2nd on ... until none is needed, each
+ * so many @times. Returns 0 and how many are needed, or -1 with @why.
+ */
+int fault_nodes(unsigned int *nr, unsigned int times, struct reason *why);
+
 #endif
