@@ -35,6 +35,7 @@ struct fault_memory_kind {
 	enum anew anew;
 	/* Of which only a boot with movablecore= makes something of its own. */
 	bool zone;
+	bool quick;			/* among those of a quick run */
 };
 
 extern const struct fault_memory_kind fault_memory_kinds[];
@@ -76,6 +77,7 @@ struct fault_world {
 	unsigned int nr_before, nr_after;
 	struct iovec before[ENTRIES_MAX], after[ENTRIES_MAX];
 	int memfd, disk;		/* disk -1: there is none */
+	int pipe[2];			/* for what is to happen at once */
 	int socket[2];
 	bool pending;			/* an SQE that the kernel has not taken */
 	struct io_uring_buffer_layout layout;
@@ -94,6 +96,7 @@ struct fault_op {
 	bool tagged;
 	bool io;			/* has buffers of a few pages only, and one entry is enough */
 	bool once;			/* does not depend on memory and entries */
+	bool clones;			/* needs another ring */
 	/* Without failures; fills in before and after. Ends the program when it cannot. */
 	void (*prepare)(struct fault_world *w);
 	/* Is made to fail. */

@@ -24,17 +24,17 @@ static uint64_t seed;
 
 /* ---- a slot ---- */
 
-static int transfer(struct fault_world *w, struct io_uring *ring, unsigned int slot, bool read,
-		    char *addr, unsigned int len)
+static int transfer(struct io_uring *ring, unsigned int slot, bool read, int file, char *addr,
+		    unsigned int len)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
 
 	if (!sqe)
 		die("no SQE");
 	if (read)
-		io_uring_prep_read_fixed(sqe, w->memfd, addr, len, 0, (int)slot);
+		io_uring_prep_read_fixed(sqe, file, addr, len, 0, (int)slot);
 	else
-		io_uring_prep_write_fixed(sqe, w->memfd, addr, len, 0, (int)slot);
+		io_uring_prep_write_fixed(sqe, file, addr, len, 0, (int)slot);
 	return uring_one(ring);
 }
 
@@ -45,19 +45,22 @@ static int check_edge(struct fault_world *w, struct io_uring *ring, unsigned int
 	int ret;
 
 	pattern_fill(addr, len, 0, ++seed);
-	ret = transfer(w, ring, slot, false, addr, len);
+	ret = transfer(ring, slot, false, w->pipe[1], addr, len);
 	if (ret != (int)len)
 		return because(why, "WRITE_FIXED of slot %u: %d", slot, ret);
-	if (pread(w->memfd, bytes, len, 0) != (ssize_t)len ||
+	if (read(w->pipe[0], bytes, len) != (ssize_t)len ||
 	    pattern_check(bytes, len, 0, seed) != len)
 		return because(why, "slot %u does not hold what is in memory", slot);
 	pattern_fill(bytes, len, 0, ++seed);
-	if (pwrite(w->memfd, bytes, len, 0) != (ssize_t)len)
-		die("memfd: %s", strerror(errno));
-	ret = transfer(w, ring, slot, true, addr, len);
-	if (read_only)
+	if (write(w->pipe[1], bytes, len) != (ssize_t)len)
+		die("pipe: %s", strerror(errno));
+	ret = transfer(ring, slot, true, w->pipe[0], addr, len);
+	if (read_only) {
+		if (read(w->pipe[0], bytes, len) != (ssize_t)len)
+			die("pipe: %s", strerror(errno));
 		return ret == -EFAULT ? 0 :
 		       because(why, "READ_FIXED into read-only slot %u: %d", slot, ret);
+	}
 	if (ret != (int)len)
 		return because(why, "READ_FIXED of slot %u: %d", slot, ret);
 	if (pattern_check(addr, len, 0, seed) != len)
@@ -72,7 +75,7 @@ int fault_check_slot(struct fault_world *w, struct io_uring *ring, unsigned int 
 	int ret;
 
 	if (!iov->iov_base) {
-		ret = transfer(w, ring, slot, false, w->iov[0].iov_base, 1);
+		ret = transfer(ring, slot, false, w->pipe[1], w->iov[0].iov_base, 1);
 		return ret == -EFAULT ? 0 :
 		       because(why, "slot %u should be empty: %d", slot, ret);
 	}
@@ -149,7 +152,7 @@ static void prepare_disk(struct fault_world *w)
 {
 	prepare_io(w);
 	/* The disk has the pattern that is not in memory. */
-	must(transfer(w, &w->ring, 0, true, w->iov[0].iov_base, (unsigned int)io_len(w)),
+	must(transfer(&w->ring, 0, true, w->memfd, w->iov[0].iov_base, (unsigned int)io_len(w)),
 	     (int)io_len(w), "READ_FIXED");
 	must((int)pwrite(w->disk, w->iov[0].iov_base, io_len(w), 0), (int)io_len(w), "disk");
 	pattern_fill(w->iov[0].iov_base, io_len(w), 0, seed);
