@@ -509,7 +509,8 @@ int main(int argc, char **argv)
 		die("pipe: %s", strerror(errno));
 	tcp_pair(&world.socket[0], &world.socket[1], 0, 0);
 	set_capability(CAP_IPC_LOCK, false);
-	if (charge_probe_init(&probe, &why))
+	/* Once, for what the probe's ring keeps */
+	if (charge_probe_init(&probe, &why) || charge_probe_check(&probe, 0, &why))
 		die("%s", why.text);
 
 	for (size_t i = 0; i < nr_fault_ops; i++)

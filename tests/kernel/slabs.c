@@ -12,7 +12,7 @@
 #define SLAB_DIR	"/sys/kernel/slab/"
 #define CGROUP_DIR	"/sys/fs/cgroup"
 #define CGROUP		CGROUP_DIR "/slabs"
-#define TRIES		60
+#define TRIES		400
 #define TRY_USEC	50000
 /*
  * The bytes of objects are charged as pages, of which each CPU keeps some in advance, and so do
