@@ -486,7 +486,8 @@ usage:
 	      "  --movable   memory that has to move before it is pinned: boot with movablecore=\n"
 	      "  --no-slabs  do not count objects, for a kernel that finds leaks itself\n"
 	      "  --disk      is overwritten\n"
-	      "  --only      cases by name: \"OPERATION; MEMORY, N of SIZE\"\n", stderr);
+	      "  --only      cases by name: \"OPERATION; MEMORY, N of SIZE\", or \"nodes\"\n",
+	      stderr);
 	exit(2);
 }
 
@@ -520,7 +521,7 @@ int main(int argc, char **argv)
 			continue;
 		run_op(&fault_io_ops[i], io_sizes, ARRAY_SIZE(io_sizes), &sum);
 	}
-	if (!options.zone && !options.only)
+	if (!options.zone && (!options.only || !strcmp(options.only, "nodes")))
 		run_nodes();
 	charge_probe_exit(&probe);
 	print_tally("all", &sum);
