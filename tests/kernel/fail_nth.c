@@ -89,13 +89,17 @@ void fail_nodes_from(unsigned int n)
 
 	if (ret)
 		die(NODES "object_size: %s", strerror(-ret));
+	/* First and last, so that it never is for more than this thread and these objects. */
+	set(DEBUGFS "/failslab/probability", "0");
 	set("/proc/thread-self/make-it-fail", n ? "1" : "0");
 	set(NODES "failslab", n ? "1" : "0");
 	set(DEBUGFS "/failslab/cache-filter", n ? "Y" : "N");
 	set(DEBUGFS "/failslab/task-filter", n ? "Y" : "N");
 	set(DEBUGFS "/failslab/times", "-1");
+	if (!n)
+		return;
 	/* So many bytes are given out before */
-	snprintf(space, sizeof(space), "%lu", n ? (n - 1) * strtoul(size, NULL, 10) + 1 : 0);
+	snprintf(space, sizeof(space), "%lu", (n - 1) * strtoul(size, NULL, 10) + 1);
 	set(DEBUGFS "/failslab/space", space);
-	set(DEBUGFS "/failslab/probability", n ? "100" : "0");
+	set(DEBUGFS "/failslab/probability", "100");
 }

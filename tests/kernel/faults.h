@@ -97,6 +97,7 @@ struct fault_op {
 	bool io;			/* has buffers of a few pages only, and one entry is enough */
 	bool once;			/* does not depend on memory and entries */
 	bool clones;			/* needs another ring */
+	bool many;			/* each failure so often that leaked pages are found */
 	/* Without failures; fills in before and after. Ends the program when it cannot. */
 	void (*prepare)(struct fault_world *w);
 	/* Is made to fail. */

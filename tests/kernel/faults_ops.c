@@ -308,7 +308,8 @@ static int call_fdinfo(struct fault_world *w)
 #define ERRORS	(MAY_NOMEM | MAY_FAULT)
 
 const struct fault_op fault_ops[] = {
-	{ .name = "register", .may = ERRORS, .prepare = prepare_register,
+	{ .name = "register", .may = ERRORS, .many = true,
+	  .prepare = prepare_register,
 	  .call = call_register, .want = want_0 },
 	{ .name = "register2, tags", .may = ERRORS, .tagged = true, .prepare = prepare_register,
 	  .call = call_register2, .want = want_0 },

@@ -15,10 +15,10 @@
 #define TRIES		400
 #define TRY_USEC	50000
 /*
- * The bytes of objects are charged as pages, of which each CPU keeps some in advance, and so do
- * page tables come and go.
+ * Each CPU keeps up to 64 pages of changes for itself, and what is charged in advance; page tables
+ * come and go.
  */
-#define SLACK		64
+#define SLACK		200
 
 static char names[SLABS_MAX][64];
 static unsigned int slack[SLABS_MAX];
