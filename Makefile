@@ -101,10 +101,14 @@ check-races: tree ## pinning against all that changes page tables, 30 s for each
 
 check-stress: tree ## buffers under memory pressure, in control groups, killed ..., 40 s for each case
 	@tests/stress
+check-faults: tree ## every allocation and copy fails once, all sizes
+	@tests/faults
+check-debug: tree ## KUnit and guest programs on kernels with KASAN & co., and with KCSAN
+	@tests/check --table tests/debug --results $(BUILD)/debug $(CHECKS)
 
 clean: ## remove build/ (the cache stays)
 	rm -rf $(BUILD)
 
 .PHONY: help setup tree series export run readme check lint kunit check-series check-fio \
 	check-races check-long check-ext check-liburing programs clean check-arches bench \
-	bench-check bench-pin bench-native check-fuzz-pure check-stress
+	bench-check bench-pin bench-native check-fuzz-pure check-stress check-faults check-debug

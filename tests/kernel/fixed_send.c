@@ -10,7 +10,6 @@
  *    part of; one that is charged with all that lies before it in its folio would fill the send
  *    buffer a hundred times too early.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/sock_diag.h>
 #include <poll.h>
@@ -23,6 +22,7 @@
 
 #include "acct_arena.h"
 #include "pattern.h"
+#include "tcp.h"
 #include "uring.h"
 #include "vmstat.h"
 
@@ -58,24 +58,9 @@ struct connection {
 
 static void connect_pair(struct connection *conn, int sndbuf, int rcvbuf)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET };
-	socklen_t len = sizeof(addr);
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), ret;
+	int ret;
 
-	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	conn->from = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	/* The receiver's is inherited from the listener, and decides over the window. */
-	if (listener < 0 || conn->from < 0 ||
-	    (sndbuf && setsockopt(conn->from, SOL_SOCKET, SO_SNDBUFFORCE, &sndbuf, sizeof(sndbuf))) ||
-	    (rcvbuf && setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof(rcvbuf))) ||
-	    bind(listener, (struct sockaddr *)&addr, sizeof(addr)) || listen(listener, 1) ||
-	    getsockname(listener, (struct sockaddr *)&addr, &len) ||
-	    connect(conn->from, (struct sockaddr *)&addr, sizeof(addr)))
-		die("socket: %s", strerror(errno));
-	conn->to = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	if (conn->to < 0)
-		die("accept: %s", strerror(errno));
-	close(listener);
+	tcp_pair(&conn->from, &conn->to, sndbuf, rcvbuf);
 	ret = io_uring_queue_init(8, &conn->ring, 0);
 	if (ret)
 		die("io_uring_queue_init: %s", strerror(-ret));
