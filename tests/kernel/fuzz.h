@@ -41,6 +41,9 @@
 #define SLOT_STRIDE	(3 * HUGE_PAGES)
 #define ARENA_PAGES	(SLOTS * SLOT_STRIDE)
 
+/* Content of the file for KIND_FILE, by pattern_fill() */
+#define FILE_SEED	0xf11eULL
+
 #define OBJECTS		64
 #define CELLS		(1U << 19)
 #define SHADOWS		(1U << 16)
@@ -84,6 +87,7 @@ struct op {
 	uint64_t random;		/* state of the numbers to come */
 };
 
+void op_make(struct op *op, uint64_t seed, unsigned int step);
 unsigned int op_below(struct op *op, uint64_t n);
 bool op_percent(struct op *op, unsigned int n);
 #define OP_PICK(op, table)	((table)[op_below(op, ARRAY_SIZE(table))])
@@ -97,6 +101,8 @@ struct cell {
 /* Memory that can be mapped several times, by several processes */
 struct object {
 	enum kind kind;
+	size_t nr_pages;
+	bool collapsed;			/* may have large folios */
 	uint32_t cells[SLOT_PAGES];
 };
 
@@ -166,6 +172,7 @@ struct actor {
 struct world {
 	struct shared *shared;
 	char *shadows;			/* shared too: bytes of cells */
+	uint64_t seed;
 	unsigned int self;		/* 0: the process that all others are forked from */
 	struct vpage pages[ARENA_PAGES];
 	uint32_t segment;		/* last number given */
@@ -174,7 +181,9 @@ struct world {
 	struct fuzz_ring rings[RINGS];
 	struct acct acct;
 	struct acct_memory memory;	/* every page that was registered, one after the other */
+	uint32_t *folio_of;		/* page frame of its head: number of a folio, or 0 */
 	struct folio_source source;
+	struct charge_probe probe;
 	struct page_folio *folios;	/* as many as the arena has pages */
 
 	struct io_target plain, direct;
@@ -185,7 +194,7 @@ struct world {
 	struct tcp_pair tcp;
 	bool connected;
 
-	struct actor actors[PROCS];
+	struct actor actors[PROCS];	/* [0] is not used */
 };
 
 /* A part of the arena, in pages */
@@ -202,6 +211,9 @@ extern bool fuzz_verbose;
 
 /* --- fuzz_model.c: cells, pages ------------------------------------------ */
 
+/* What other mappings see, and other processes */
+bool kind_shared(enum kind kind);
+bool kind_hugetlb(enum kind kind);
 char *page_addr(size_t page);
 bool page_readable(const struct world *world, size_t page);
 bool page_writable(const struct world *world, size_t page);
@@ -227,57 +239,69 @@ bool range_is_segment(const struct world *world, struct range range);
 /* Some mapped pages, one after the other, @max at most; of one VMA; false if nothing is mapped */
 bool random_mapped(const struct world *world, struct op *op, size_t max, bool segment,
 		   struct range *range);
-/* Marks it as a VMA of its own */
+/* Its pages become VMAs of their own. */
 void range_new_segment(struct world *world, struct range range);
 
 /* --- operations ----------------------------------------------------------- */
+
+/* Another number into each page that can be written to */
+void pages_stamp(struct world *world, struct range range);
 
 int memory_op(struct world *world, struct op *op, struct reason *why);
 int ring_op(struct world *world, struct op *op, struct reason *why);
 int io_op(struct world *world, struct op *op, struct reason *why);
 int process_op(struct world *world, struct op *op, struct reason *why);
+int race_op(struct world *world, struct op *op, struct reason *why);
 
 /* --- fuzz_rings.c ---------------------------------------------------------- */
 
+/* Nothing is registered or charged yet. */
+void rings_init(struct world *world);
 /* Opened on first use; NULL with @why. */
 struct fuzz_ring *world_ring(struct world *world, unsigned int ring, struct reason *why);
-/* A registered buffer somewhere, or NULL */
-struct buffer *random_buffer(struct world *world, struct op *op, unsigned int *ring,
-			     unsigned int *slot);
+/* One that has buffers, and a slot that is not empty; false if there is none. */
+bool random_buffer(struct world *world, struct op *op, unsigned int *ring, unsigned int *slot);
 void buffer_put(struct world *world, struct buffer *buffer);
-/* The buffers of a ring that goes away */
-void ring_forget(struct world *world, struct fuzz_ring *ring);
+void ring_close(struct world *world, struct fuzz_ring *ring);
+/* Whether a buffer of these pages can be had */
+bool range_can_pin(const struct world *world, struct range range, bool read_only);
+/* In the kernel only */
+int register_iovecs(const struct fuzz_ring *ring, const struct iovec *iov, unsigned int nr,
+		    bool read_only);
+/* In the model only, after the kernel has done it; into this slot */
+int buffer_add(struct world *world, struct fuzz_ring *ring, unsigned int slot, struct iovec iov,
+	       bool read_only, struct reason *why);
 /* VmPin is what it should be; @later: will be. */
 int charge_check(struct world *world, bool later, struct reason *why);
-/* One entry into an empty table while others do something; keeps it. Result in the model too. */
-int register_range(struct world *world, unsigned int ring, struct range range, bool read_only,
-		   struct reason *why);
 
 /* --- fuzz_io.c -------------------------------------------------------------- */
 
+/* All bytes of a buffer, of all buffers */
 int buffer_check(struct world *world, unsigned int ring, unsigned int slot, struct reason *why);
 int buffers_check_all(struct world *world, struct reason *why);
 
 /* --- fuzz_procs.c ------------------------------------------------------------ */
 
-/* Does one operation, in the process that it is for. */
-int world_op(struct world *world, struct op *op, struct reason *why);
-/* All that was forked ends, and every ring is closed. */
+/* Does one operation, in the process that it is for, and compares some. */
+int world_op(struct world *world, unsigned int step, struct reason *why);
+/* Compares all that there is, in all processes; then nothing is left of them. */
 int world_end(struct world *world, struct reason *why);
 
 /* --- fuzz_world.c ------------------------------------------------------------ */
 
 struct fuzz_setup {
 	struct shared *shared;
-	char *shadows;
 	struct io_target plain, direct;
 	char *plain_data;
 	int file;
 };
 
-/* Once: files, swap, settings. As root. */
+/* Once, as root: files, swap, settings. @fs_device has a file system to be written to. */
 void fuzz_prepare(struct fuzz_setup *setup, const char *fs_device);
-/* Does the operations in this process, as a user of its own, and compares all in the end. */
+/*
+ * Does operations in this process, which becomes a user of its own for it, and compares all in
+ * the end. @steps are the numbers of those that are to be done.
+ */
 int fuzz_sequence(const struct fuzz_setup *setup, uint64_t seed, const unsigned int *steps,
 		  unsigned int nr, uid_t uid, struct reason *why);
 

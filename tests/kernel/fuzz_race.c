@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Registering while another thread does to the same memory what changes none of its bytes: the
+ * kernel may take pages away and bring them back, split and join them, and share them with a
+ * child. What a buffer has in the end is what is mapped.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fuzz.h"
+
+#ifndef MADV_COLD
+#define MADV_COLD	20
+#define MADV_PAGEOUT	21
+#endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE	25
+#endif
+
+#define TIMES		8		/* registered, with nothing to see but the result */
+
+enum disturbance {
+	RECLAIM, FORK, COLLAPSE, SIGNALS, ALL, DISTURBANCES,
+};
+
+static const char * const names[DISTURBANCES] = {
+	"reclaim", "fork", "collapse and split", "signals", "all",
+};
+
+struct disturber {
+	struct op op;
+	struct range range;
+	enum disturbance how;
+	atomic_ulong done;
+	atomic_bool stop;
+};
+
+static void advise(struct range range, int advice)
+{
+	madvise(page_addr(range.first), range.nr * PAGE, advice);
+}
+
+static void fork_once(struct op *op)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (op_percent(op, 30))
+			usleep(1000);
+		_exit(0);
+	}
+	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
+static void disturb(struct disturber *d, enum disturbance how)
+{
+	struct range part = d->range;
+
+	if (op_percent(&d->op, 50)) {
+		part.first += op_below(&d->op, part.nr);
+		part.nr = 1 + op_below(&d->op, d->range.first + d->range.nr - part.first);
+	}
+	switch (how) {
+	case RECLAIM:
+		advise(part, op_percent(&d->op, 80) ? MADV_PAGEOUT : MADV_COLD);
+		break;
+	case FORK:
+		fork_once(&d->op);
+		break;
+	case COLLAPSE:
+		part.nr = 1;
+		/* A VMA that ends inside of a huge page makes the kernel map it by PTEs. */
+		advise(part, MADV_DONTDUMP);
+		advise(part, MADV_DODUMP);
+		advise(d->range, MADV_COLLAPSE);
+		break;
+	default:
+		usleep(100);
+	}
+}
+
+static void *disturber_run(void *arg)
+{
+	struct disturber *d = arg;
+
+	while (!atomic_load(&d->stop)) {
+		disturb(d, d->how == ALL ? op_below(&d->op, SIGNALS) : d->how);
+		atomic_fetch_add(&d->done, 1);
+	}
+	return NULL;
+}
+
+static void on_alarm(int signal)
+{
+	(void)signal;
+}
+
+static void send_signals(unsigned int usec)
+{
+	struct itimerval timer = { { 0, usec }, { 0, usec } };
+	struct sigaction action = { .sa_handler = on_alarm };
+
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+/* Registers once more each time, to be disturbed elsewhere. The last one stays. */
+static int register_disturbed(struct fuzz_ring *ring, const struct iovec *iov, bool read_only,
+			      struct reason *why)
+{
+	for (int n = 0; n < TIMES; n++) {
+		int ret = register_iovecs(ring, iov, 1, read_only);
+
+		if (ret)
+			return because(why, "register: %s", strerror(-ret));
+		if (n < TIMES - 1)
+			ret = io_uring_unregister_buffers(&ring->uring);
+		if (ret)
+			return because(why, "unregister: %s", strerror(-ret));
+	}
+	return 0;
+}
+
+static int race_once(struct world *world, struct op *op, unsigned int r, struct disturber *d,
+		     bool read_only, struct reason *why)
+{
+	struct fuzz_ring *ring = &world->rings[r];
+	struct iovec iov = { page_addr(d->range.first), d->range.nr * PAGE };
+	sigset_t alarm, old;
+	pthread_t thread;
+	int ret;
+
+	d->op = *op;
+	atomic_store(&d->stop, false);
+	atomic_store(&d->done, 0);
+	/* Signals are for the thread that registers. */
+	sigemptyset(&alarm);
+	sigaddset(&alarm, SIGALRM);
+	pthread_sigmask(SIG_BLOCK, &alarm, &old);
+	ret = pthread_create(&thread, NULL, disturber_run, d);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (ret)
+		die("pthread_create: %s", strerror(ret));
+	if (d->how == SIGNALS || d->how == ALL)
+		send_signals(200);
+	while (!atomic_load(&d->done))
+		;
+	ret = register_disturbed(ring, &iov, read_only, why);
+	send_signals(0);
+	atomic_store(&d->stop, true);
+	pthread_join(thread, NULL);
+	world->shared->stats.racing += atomic_load(&d->done);
+	world->shared->stats.signals += d->how == SIGNALS || d->how == ALL;
+	if (ret || buffer_add(world, ring, 0, iov, read_only, why))
+		return -1;
+	ring->nr = 1;
+	return 0;
+}
+
+/* With a child that has all pages too, each write is to a page that is ours alone. */
+static int check_with_child(struct world *world, unsigned int ring, struct range range,
+			    struct reason *why)
+{
+	pid_t pid = fork();
+	int ret;
+
+	if (pid < 0)
+		die("fork: %s", strerror(errno));
+	if (!pid)
+		for (;;)
+			pause();
+	pages_stamp(world, range);
+	ret = buffer_check(world, ring, 0, why);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	return ret;
+}
+
+int race_op(struct world *world, struct op *op, struct reason *why)
+{
+	unsigned int r = op_below(op, RINGS), rounds = 1 + op_below(op, 6);
+	struct disturber d = { .how = op_below(op, DISTURBANCES) };
+	struct fuzz_ring *ring = world_ring(world, r, why);
+	bool read_only = op_percent(op, 25);
+	const struct vpage *page;
+
+	if (!ring)
+		return -1;
+	if (ring->nr || !random_mapped(world, op, SLOT_PAGES, true, &d.range) ||
+	    !range_can_pin(world, d.range, read_only))
+		return IDLE;
+	page = &world->pages[d.range.first];
+	if (kind_hugetlb(page->kind))
+		return IDLE;
+	fuzz_log(world, "ring %u%s, pages %zu+%zu, %s, %u rounds", r,
+		 read_only ? " read-only" : "", d.range.first, d.range.nr, names[d.how], rounds);
+	if (kind_shared(page->kind))
+		world->shared->objects[page->object].collapsed = true;
+	/* VMAs are split and joined. */
+	range_new_segment(world, d.range);
+	while (rounds--) {
+		if (race_once(world, op, r, &d, read_only, why) ||
+		    check_with_child(world, r, d.range, why))
+			return -1;
+		if (!rounds)
+			break;
+		if (io_uring_unregister_buffers(&ring->uring))
+			return because(why, "unregister fails");
+		buffer_put(world, ring->table[0]);
+		ring->table[0] = NULL;
+		ring->nr = 0;
+	}
+	return DONE;
+}
