@@ -90,8 +90,13 @@ check-long: tree ## the longest buffers that there are: 1 TiB and 64 TiB, with I
 check-races: tree ## pinning against all that changes page tables, 30 s for each case
 	@tests/races
 
+# Seconds, or 30m, 2h
+TIME ?= 10m
+check-fuzz: tree ## random operations against a model, on the debug kernel (TIME=10m, FUZZ="--seed N")
+	@tests/fuzz --time $(TIME) $(FUZZ)
+
 clean: ## remove build/ (the cache stays)
 	rm -rf $(BUILD)
 
 .PHONY: help setup tree series export run readme check lint kunit check-series check-fio \
-	check-races check-long programs clean check-arches bench bench-check bench-pin bench-native
+	check-races check-long check-fuzz programs clean check-arches bench bench-check bench-pin bench-native

@@ -273,6 +273,11 @@ int buffer_add(struct world *world, struct fuzz_ring *ring, unsigned int slot, s
 	       bool read_only, struct reason *why);
 /* VmPin is what it should be; @later: will be. */
 int charge_check(struct world *world, bool later, struct reason *why);
+/*
+ * What is charged to the user, by all processes, will be what it should: rings that were closed,
+ * or ended with their process, let go of what they have, and of the page that each costs.
+ */
+int user_check(struct world *world, struct reason *why);
 
 /* --- fuzz_io.c -------------------------------------------------------------- */
 

@@ -13,9 +13,6 @@
 
 #include "fuzz.h"
 
-#define PROBE_USEC	20000
-#define PROBE_TRIES	1000
-
 /* Orders besides the numbers of operations */
 #define ORDER_EXIT	-1
 #define ORDER_END	-2		/* compare all before */
@@ -32,22 +29,6 @@ const char * const op_names[OP_KINDS] = {
 	[OP_WRITEV_FIXED] = "writev-fixed", [OP_START_READ] = "start-read",
 	[OP_END_READ] = "end-read", [OP_SEND_ZC] = "send-zc", [OP_SENDMSG_ZC] = "sendmsg-zc",
 };
-
-/* What is charged to the user, who may have to wait for it if something has just ended */
-static int user_check(struct world *world, struct reason *why)
-{
-	long sum = 0;
-	int ret = -1;
-
-	for (unsigned int i = 0; i < PROCS; i++)
-		sum += world->shared->charged[i];
-	for (int tries = PROBE_TRIES; ret && tries; tries--) {
-		ret = charge_probe_check(&world->probe, sum, why);
-		if (ret)
-			usleep(PROBE_USEC);
-	}
-	return ret;
-}
 
 /* --- one operation ---------------------------------------------------------------- */
 
@@ -135,8 +116,9 @@ static void become_actor(struct world *world, unsigned int self)
 	world->self = self;
 	memset(world->actors, 0, sizeof(world->actors));
 	world->connected = false;
+	charge_probe_exit(&world->probe);
 	folios_close(&world->source);
-	if (folios_open(&world->source, &why))
+	if (folios_open(&world->source, &why) || charge_probe_init(&world->probe, &why))
 		die("%s", why.text);
 	rings_init(world);
 	pages_forked(world);

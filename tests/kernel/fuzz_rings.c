@@ -39,6 +39,16 @@ void rings_init(struct world *world)
 	world->shared->charged[world->self] = 0;
 }
 
+/* To all processes: of the same user */
+static void tell_charged(struct world *world)
+{
+	long *charged = &world->shared->charged[world->self];
+
+	*charged = world->acct.charged;
+	for (unsigned int r = 0; r < RINGS; r++)
+		*charged += world->rings[r].open;
+}
+
 struct fuzz_ring *world_ring(struct world *world, unsigned int r, struct reason *why)
 {
 	struct fuzz_ring *ring = &world->rings[r];
@@ -47,12 +57,13 @@ struct fuzz_ring *world_ring(struct world *world, unsigned int r, struct reason 
 	if (ring->open)
 		return ring;
 	memset(ring, 0, sizeof(*ring));
-	ret = io_uring_queue_init(16, &ring->uring, 0);
+	ret = charge_ring_init(&ring->uring);
 	if (ret || pipe(ring->pipe)) {
 		because(why, "a new ring: %s", strerror(ret ? -ret : errno));
 		return NULL;
 	}
 	ring->open = true;
+	tell_charged(world);
 	return ring;
 }
 
@@ -107,6 +118,19 @@ static int number_folios(struct world *world, size_t nr, struct reason *why)
 	return 0;
 }
 
+int user_check(struct world *world, struct reason *why)
+{
+	long sum = (long)user_charged(world);
+	int ret = -1;
+
+	for (int tries = WAIT_TRIES; ret && tries; tries--) {
+		ret = charge_probe_check(&world->probe, sum, why);
+		if (ret)
+			usleep(WAIT_USEC);
+	}
+	return ret;
+}
+
 static struct range iov_range(struct iovec iov)
 {
 	size_t start = (size_t)((char *)iov.iov_base - ARENA);
@@ -140,7 +164,7 @@ int buffer_add(struct world *world, struct fuzz_ring *ring, unsigned int slot, s
 	for (size_t i = 0; i < range.nr; i++)
 		buffer->cells[i] = page_cell(world, range.first + i);
 	ring->table[slot] = buffer;
-	world->shared->charged[world->self] = world->acct.charged;
+	tell_charged(world);
 	world->shared->stats.buffers++;
 	world->shared->stats.pinned += range.nr;
 	return 0;
@@ -151,7 +175,7 @@ void buffer_put(struct world *world, struct buffer *buffer)
 	if (!buffer || --buffer->refs)
 		return;
 	acct_put(&world->acct, 0, buffer->acct);
-	world->shared->charged[world->self] = world->acct.charged;
+	tell_charged(world);
 	free(buffer);
 }
 
@@ -270,7 +294,7 @@ static int do_register(struct world *world, struct op *op, struct reason *why)
 {
 	unsigned int r = op_below(op, RINGS), nr = 1 + op_below(op, TABLE_MAX);
 	struct fuzz_ring *ring = world_ring(world, r, why);
-	bool read_only = op_percent(op, 30), limited = op_percent(op, 10), refused = false;
+	bool read_only = op_percent(op, 30), limited = op_percent(op, 25), refused = false;
 	unsigned long limit = user_charged(world) + op_below(op, 700);
 	struct iovec iov[TABLE_MAX];
 	int expected = 0, result;
@@ -455,6 +479,7 @@ void ring_close(struct world *world, struct fuzz_ring *ring)
 	buffer_put(world, ring->reading);
 	ring->reading = NULL;
 	ring->open = false;
+	tell_charged(world);
 }
 
 static int do_close(struct world *world, struct op *op, struct reason *why)
@@ -465,8 +490,11 @@ static int do_close(struct world *world, struct op *op, struct reason *why)
 		return IDLE;
 	fuzz_log(world, "ring %u", r);
 	ring_close(world, &world->rings[r]);
-	/* What a ring leaves to be done has an end, but no moment. */
-	return charge_check(world, true, why);
+	/*
+	 * What a ring leaves to be done has an end, but no moment; and what other rings have too
+	 * does not tell.
+	 */
+	return charge_check(world, true, why) || user_check(world, why) ? -1 : DONE;
 }
 
 bool random_buffer(struct world *world, struct op *op, unsigned int *ring, unsigned int *slot)
