@@ -52,6 +52,8 @@
 #define TABLE_MAX	6
 #define IO_MAX		(256 * KIB)
 #define VECS_MAX	8
+#define PATIENCE	2000
+#define PATIENCE_USEC	10000
 #define TEXT_MAX	(512 * KIB)
 
 enum kind {
@@ -117,6 +119,7 @@ struct shared {
 	long charged[PROCS];		/* pages, to the user, for each process */
 	bool exhausted;			/* the model has no room for more */
 
+	unsigned int patience;		/* how often to look for what comes later */
 	unsigned int step;		/* operation that is being done */
 	struct reason why;
 	bool failed;

@@ -13,9 +13,6 @@
 #define LOG_PAGES	(1U << 19)	/* of all buffers of a sequence */
 #define NO_LIMIT	(GIB / PAGE)
 
-#define WAIT_USEC	10000
-#define WAIT_TRIES	2000
-
 static void *must_calloc(size_t nr, size_t size)
 {
 	void *memory = calloc(nr, size);
@@ -82,12 +79,12 @@ int charge_check(struct world *world, bool later, struct reason *why)
 {
 	long expected = world->acct.charged, pinned = 0;
 
-	for (int tries = later ? WAIT_TRIES : 1; tries--; usleep(WAIT_USEC)) {
+	for (unsigned int tries = later ? world->shared->patience : 1; tries; tries--) {
 		pinned = charge_pinned();
 		if (pinned == expected)
 			return 0;
-		if (!tries)
-			break;
+		if (later)
+			usleep(PATIENCE_USEC);
 	}
 	return because(why, "VmPin is %ld pages instead of %ld", pinned, expected);
 }
@@ -123,10 +120,10 @@ int user_check(struct world *world, struct reason *why)
 	long sum = (long)user_charged(world);
 	int ret = -1;
 
-	for (int tries = WAIT_TRIES; ret && tries; tries--) {
+	for (unsigned int tries = world->shared->patience; ret && tries; tries--) {
 		ret = charge_probe_check(&world->probe, sum, why);
 		if (ret)
-			usleep(WAIT_USEC);
+			usleep(PATIENCE_USEC);
 	}
 	return ret;
 }
