@@ -49,13 +49,20 @@ static bool impatient;			/* it is known to fail */
 
 static int kmsg = -1;
 
-/* From now on; and let it say again what it says only once. */
-static void kmsg_begin(void)
+/*
+ * From now on; and let it say again what it says only once. The seed is in its log, in case that
+ * nobody here can tell any more.
+ */
+static void kmsg_begin(uint64_t seed)
 {
+	char line[64];
+
 	if (kmsg < 0)
 		kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (kmsg < 0)
 		die("/dev/kmsg: %s", strerror(errno));
+	snprintf(line, sizeof(line), "fuzz_run: seed %llu\n", (unsigned long long)seed);
+	write_string("/dev/kmsg", line);
 	lseek(kmsg, 0, SEEK_END);
 	write_string("/sys/kernel/debug/clear_warn_once", "1");
 }
@@ -165,7 +172,7 @@ static int run(uint64_t seed, const unsigned int *steps, unsigned int nr, struct
 
 	reset(setup.shared);
 	vmstat_read(&start);
-	kmsg_begin();
+	kmsg_begin(seed);
 	fflush(stdout);
 	pid = fork();
 	if (pid < 0)
