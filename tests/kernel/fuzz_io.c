@@ -280,15 +280,19 @@ static int do_start_read(struct world *world, struct op *op, struct reason *why)
 
 static int do_end_read(struct world *world, struct op *op, struct reason *why)
 {
-	unsigned int r = op_below(op, RINGS);
-	struct fuzz_ring *ring = &world->rings[r];
+	unsigned int r = op_below(op, RINGS), tries = 0;
+	struct fuzz_ring *ring;
 	struct io_uring_cqe *cqe;
-	size_t len = ring->reading_len;
 	char data[PAGE];
+	size_t len;
 	int ret;
 
+	while (!world->rings[r].reading && tries++ < RINGS)
+		r = (r + 1) % RINGS;
+	ring = &world->rings[r];
 	if (!ring->reading)
 		return IDLE;
+	len = ring->reading_len;
 	fuzz_log(world, "ring %u", r);
 	pattern_fill(data, len, 0, ++world->shared->serial);
 	if (write(ring->pipe[1], data, len) != (ssize_t)len)

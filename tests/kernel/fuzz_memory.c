@@ -307,20 +307,19 @@ static int do_advise(struct world *world, struct op *op, struct reason *why)
 		[OP_HUGEPAGE] = MADV_HUGEPAGE, [OP_NOHUGEPAGE] = MADV_NOHUGEPAGE,
 		[OP_COLLAPSE] = MADV_COLLAPSE, [OP_COLD] = MADV_COLD, [OP_PAGEOUT] = MADV_PAGEOUT,
 	};
+	unsigned int tries = op->kind == OP_COLLAPSE ? 20 : 1;
 	const struct vpage *page;
 	struct range range;
 
 	(void)why;
-	if (!random_mapped(world, op, SLOT_PAGES, true, &range))
-		return IDLE;
-	page = &world->pages[range.first];
-	if (kind_hugetlb(page->kind))
-		return IDLE;
-	if (op->kind == OP_COLLAPSE) {
-		range.first = ALIGN_DOWN(range.first, HUGE_PAGES);
-		range.nr = HUGE_PAGES;
-		if (!range_is_segment(world, range))
+	do {
+		if (!tries-- || !random_mapped(world, op, SLOT_PAGES, true, &range))
 			return IDLE;
+		page = &world->pages[range.first];
+		if (op->kind == OP_COLLAPSE)
+			range = (struct range){ ALIGN_DOWN(range.first, HUGE_PAGES), HUGE_PAGES };
+	} while (kind_hugetlb(page->kind) || !range_is_segment(world, range));
+	if (op->kind == OP_COLLAPSE) {
 		if (kind_shared(page->kind))
 			world->shared->objects[page->object].collapsed = true;
 	}
@@ -333,17 +332,19 @@ static int do_advise(struct world *world, struct op *op, struct reason *why)
 /* Shared memory loses its pages. */
 static int do_punch(struct world *world, struct op *op, struct reason *why)
 {
+	unsigned int tries = 20;
+	const struct vpage *page;
 	struct object *object;
 	struct range range;
 
-	if (!random_mapped(world, op, SLOT_PAGES, true, &range) ||
-	    !page_writable(world, range.first))
-		return IDLE;
-	object = &world->shared->objects[world->pages[range.first].object];
-	/* What is pinned of a large folio is cleared instead. */
-	if (!kind_shared(world->pages[range.first].kind) ||
-	    kind_hugetlb(world->pages[range.first].kind) || object->collapsed)
-		return IDLE;
+	do {
+		if (!tries-- || !random_mapped(world, op, SLOT_PAGES, true, &range))
+			return IDLE;
+		page = &world->pages[range.first];
+		object = &world->shared->objects[page->object];
+		/* What is pinned of a large folio is cleared instead. */
+	} while (!kind_shared(page->kind) || kind_hugetlb(page->kind) || object->collapsed ||
+		 !page_writable(world, range.first));
 	fuzz_log(world, "pages %zu+%zu", range.first, range.nr);
 	if (madvise(page_addr(range.first), range.nr * PAGE, MADV_REMOVE))
 		return because(why, "MADV_REMOVE: %s", strerror(errno));

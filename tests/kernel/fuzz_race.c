@@ -25,7 +25,7 @@
 #define MADV_COLLAPSE	25
 #endif
 
-#define TIMES		8		/* registered, with nothing to see but the result */
+#define TIMES		3		/* registered, with nothing to see but the result */
 
 enum disturbance {
 	RECLAIM, FORK, COLLAPSE, SIGNALS, ALL, DISTURBANCES,
@@ -118,8 +118,12 @@ static int register_disturbed(struct fuzz_ring *ring, const struct iovec *iov, b
 			      struct reason *why)
 {
 	for (int n = 0; n < TIMES; n++) {
-		int ret = register_iovecs(ring, iov, 1, read_only);
+		int ret;
 
+		/* Only what is present is pinned without locks. */
+		for (size_t off = 0; off < iov->iov_len; off += PAGE)
+			*(volatile char *)((char *)iov->iov_base + off);
+		ret = register_iovecs(ring, iov, 1, read_only);
 		if (ret)
 			return because(why, "register: %s", strerror(-ret));
 		if (n < TIMES - 1)
@@ -160,16 +164,19 @@ static int race_once(struct world *world, struct op *op, unsigned int r, struct 
 	pthread_join(thread, NULL);
 	world->shared->stats.racing += atomic_load(&d->done);
 	world->shared->stats.signals += d->how == SIGNALS || d->how == ALL;
-	if (ret || buffer_add(world, ring, 0, iov, read_only, why))
-		return -1;
-	ring->nr = 1;
-	return 0;
+	return ret;
 }
 
-/* With a child that has all pages too, each write is to a page that is ours alone. */
-static int check_with_child(struct world *world, unsigned int ring, struct range range,
+/*
+ * With a child that has all pages too, each write is to a page that is ours alone. It comes
+ * before anything else happens to the pages: what the kernel took for pinned, and what not, shows
+ * in what fork() does.
+ */
+static int check_with_child(struct world *world, unsigned int r, struct range range, bool read_only,
 			    struct reason *why)
 {
+	struct iovec iov = { page_addr(range.first), range.nr * PAGE };
+	struct fuzz_ring *ring = &world->rings[r];
 	pid_t pid = fork();
 	int ret;
 
@@ -178,8 +185,12 @@ static int check_with_child(struct world *world, unsigned int ring, struct range
 	if (!pid)
 		for (;;)
 			pause();
-	pages_stamp(world, range);
-	ret = buffer_check(world, ring, 0, why);
+	ret = buffer_add(world, ring, 0, iov, read_only, why);
+	if (!ret) {
+		ring->nr = 1;
+		pages_stamp(world, range);
+		ret = buffer_check(world, r, 0, why);
+	}
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	return ret;
@@ -187,15 +198,20 @@ static int check_with_child(struct world *world, unsigned int ring, struct range
 
 int race_op(struct world *world, struct op *op, struct reason *why)
 {
-	unsigned int r = op_below(op, RINGS), rounds = 1 + op_below(op, 6);
+	unsigned int r = op_below(op, RINGS), rounds = 1 + op_below(op, 12);
 	struct disturber d = { .how = op_below(op, DISTURBANCES) };
 	struct fuzz_ring *ring = world_ring(world, r, why);
 	bool read_only = op_percent(op, 25);
 	const struct vpage *page;
 
+	for (unsigned int tries = 1; ring && ring->nr && tries < RINGS; tries++) {
+		r = (r + 1) % RINGS;
+		ring = world_ring(world, r, why);
+	}
 	if (!ring)
 		return -1;
-	if (ring->nr || !random_mapped(world, op, SLOT_PAGES, true, &d.range) ||
+	if (ring->nr || !random_mapped(world, op, op_percent(op, 60) ? 20 : SLOT_PAGES, true,
+				       &d.range) ||
 	    !range_can_pin(world, d.range, read_only))
 		return IDLE;
 	page = &world->pages[d.range.first];
@@ -209,7 +225,7 @@ int race_op(struct world *world, struct op *op, struct reason *why)
 	range_new_segment(world, d.range);
 	while (rounds--) {
 		if (race_once(world, op, r, &d, read_only, why) ||
-		    check_with_child(world, r, d.range, why))
+		    check_with_child(world, r, d.range, read_only, why))
 			return -1;
 		if (!rounds)
 			break;
