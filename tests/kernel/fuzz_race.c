@@ -221,8 +221,9 @@ int race_op(struct world *world, struct op *op, struct reason *why)
 		 read_only ? " read-only" : "", d.range.first, d.range.nr, names[d.how], rounds);
 	if (kind_shared(page->kind))
 		world->shared->objects[page->object].collapsed = true;
-	/* VMAs are split and joined. */
-	range_new_segment(world, d.range);
+	/* VMAs are split, and not always joined again. */
+	for (size_t i = d.range.first; i < d.range.first + d.range.nr; i++)
+		range_new_segment(world, (struct range){ i, 1 });
 	while (rounds--) {
 		if (race_once(world, op, r, &d, read_only, why) ||
 		    check_with_child(world, r, d.range, read_only, why))
