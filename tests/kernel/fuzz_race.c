@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "fuzz.h"
+#include "uring.h"
 
 #ifndef MADV_COLD
 #define MADV_COLD	20
@@ -25,7 +26,7 @@
 #define MADV_COLLAPSE	25
 #endif
 
-#define TIMES		3		/* registered, with nothing to see but the result */
+#define TIMES		6		/* registered in a round */
 
 enum disturbance {
 	RECLAIM, FORK, COLLAPSE, SIGNALS, ALL, DISTURBANCES,
@@ -113,21 +114,62 @@ static void send_signals(unsigned int usec)
 	setitimer(ITIMER_REAL, &timer, NULL);
 }
 
-/* Registers once more each time, to be disturbed elsewhere. The last one stays. */
-static int register_disturbed(struct fuzz_ring *ring, const struct iovec *iov, bool read_only,
-			      struct reason *why)
+/*
+ * What is pinned is what is mapped, also after a fork() that might have shared it: each page gets
+ * another number through the mapping, which the buffer has to have.
+ */
+static int same_pages(struct world *world, unsigned int r, const struct disturber *d,
+		      struct reason *why)
 {
+	struct io_uring *uring = &world->rings[r].uring;
+	size_t nr = min_size(d->range.nr, IO_MAX / PAGE);
+	struct io_uring_sqe *sqe = io_uring_get_sqe(uring);
+	char *addr = page_addr(d->range.first);
+	sigset_t alarm, old;
+	int ret;
+
+	if (!sqe)
+		die("no free submission queue entry");
+	pages_stamp(world, (struct range){ d->range.first, nr });
+	io_uring_prep_write_fixed(sqe, world->plain.fd, addr, (unsigned int)(nr * PAGE), 0, 0);
+	/* Signals are for registering, not for waiting. */
+	sigemptyset(&alarm);
+	sigaddset(&alarm, SIGALRM);
+	pthread_sigmask(SIG_BLOCK, &alarm, &old);
+	ret = uring_one(uring);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (ret != (int)(nr * PAGE))
+		return because(why, "WRITE_FIXED: %d of %zu bytes", ret, nr * PAGE);
+	for (size_t i = 0; i < nr; i++)
+		if (memcmp(addr + i * PAGE, world->plain_data + i * PAGE, sizeof(uint64_t)))
+			return because(why, "page %zu of the buffer is not what is mapped", i);
+	return 0;
+}
+
+/* Registers once more each time, to be disturbed elsewhere. The last one stays. */
+static int register_disturbed(struct world *world, unsigned int r, struct disturber *d,
+			      struct op *op, bool read_only, struct reason *why)
+{
+	struct iovec iov = { page_addr(d->range.first), d->range.nr * PAGE };
+	struct fuzz_ring *ring = &world->rings[r];
+
 	for (int n = 0; n < TIMES; n++) {
 		int ret;
 
 		/* Only what is present is pinned without locks. */
-		for (size_t off = 0; off < iov->iov_len; off += PAGE)
-			*(volatile char *)((char *)iov->iov_base + off);
-		ret = register_iovecs(ring, iov, 1, read_only);
+		for (size_t off = 0; off < iov.iov_len; off += PAGE)
+			*(volatile char *)((char *)iov.iov_base + off);
+		ret = register_iovecs(ring, &iov, 1, read_only);
 		if (ret)
 			return because(why, "register: %s", strerror(-ret));
-		if (n < TIMES - 1)
-			ret = io_uring_unregister_buffers(&ring->uring);
+		if (n == TIMES - 1)
+			break;
+		if (op_percent(op, 50)) {
+			fork_once(op);
+			if (same_pages(world, r, d, why))
+				return -1;
+		}
+		ret = io_uring_unregister_buffers(&ring->uring);
 		if (ret)
 			return because(why, "unregister: %s", strerror(-ret));
 	}
@@ -137,8 +179,6 @@ static int register_disturbed(struct fuzz_ring *ring, const struct iovec *iov, b
 static int race_once(struct world *world, struct op *op, unsigned int r, struct disturber *d,
 		     bool read_only, struct reason *why)
 {
-	struct fuzz_ring *ring = &world->rings[r];
-	struct iovec iov = { page_addr(d->range.first), d->range.nr * PAGE };
 	sigset_t alarm, old;
 	pthread_t thread;
 	int ret;
@@ -158,7 +198,7 @@ static int race_once(struct world *world, struct op *op, unsigned int r, struct 
 		send_signals(200);
 	while (!atomic_load(&d->done))
 		;
-	ret = register_disturbed(ring, &iov, read_only, why);
+	ret = register_disturbed(world, r, d, op, read_only, why);
 	send_signals(0);
 	atomic_store(&d->stop, true);
 	pthread_join(thread, NULL);

@@ -53,19 +53,41 @@ static const unsigned char weights[OP_KINDS] = {
 	[OP_END_READ] = 5, [OP_SEND_ZC] = 5, [OP_SENDMSG_ZC] = 5,
 };
 
+/* Half of the sequences do some operations more often, and others not at all. */
+static void weigh(uint64_t seed, unsigned int *weight, unsigned int *sum)
+{
+	static const unsigned int times[] = { 0, 1, 1, 6 };
+	struct op op = { .random = seed };
+	bool plain = op_percent(&op, 50);
+
+	*sum = 0;
+	for (unsigned int i = 0; i < OP_KINDS; i++) {
+		unsigned int n = OP_PICK(&op, times);
+
+		if (plain || (!n && (i == OP_MMAP || i == OP_REGISTER)))
+			n = 1;
+		weight[i] = weights[i] * n;
+		*sum += weight[i];
+	}
+}
+
 void op_make(struct op *op, uint64_t seed, unsigned int step)
 {
-	unsigned int sum = 0, n;
+	static uint64_t weighed = UINT64_MAX;
+	static unsigned int weight[OP_KINDS], sum;
+	unsigned int n;
 
+	if (weighed != seed) {
+		weigh(seed, weight, &sum);
+		weighed = seed;
+	}
 	op->random = seed * 0xd6e8feb86659fd93ULL + step * 0x2545f4914f6cdd1dULL;
-	for (unsigned int i = 0; i < OP_KINDS; i++)
-		sum += weights[i];
 	n = op_below(op, sum);
 	/* Memory comes first. */
 	if (step < 4)
 		n = 0;
-	for (op->kind = 0; n >= weights[op->kind]; op->kind++)
-		n -= weights[op->kind];
+	for (op->kind = 0; n >= weight[op->kind]; op->kind++)
+		n -= weight[op->kind];
 	op->proc = op_percent(op, 65) ? 0 : op_below(op, PROCS);
 }
 
