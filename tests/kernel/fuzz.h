@@ -197,6 +197,7 @@ struct world {
 	struct tcp_pair tcp;
 	bool connected;
 
+	unsigned int races;		/* done so far */
 	struct actor actors[PROCS];	/* [0] is not used */
 };
 

@@ -27,6 +27,9 @@
 #endif
 
 #define TIMES		6		/* registered in a round */
+/* What takes long is done less often. */
+#define PAGES_MAX	8192		/* to be registered */
+#define RACES_MAX	8		/* in a sequence */
 
 enum disturbance {
 	RECLAIM, FORK, COLLAPSE, SIGNALS, ALL, DISTURBANCES,
@@ -255,8 +258,10 @@ int race_op(struct world *world, struct op *op, struct reason *why)
 	    !range_can_pin(world, d.range, read_only))
 		return IDLE;
 	page = &world->pages[d.range.first];
-	if (kind_hugetlb(page->kind))
+	if (kind_hugetlb(page->kind) || world->races == RACES_MAX)
 		return IDLE;
+	world->races++;
+	rounds = (unsigned int)min_size(rounds, 1 + PAGES_MAX / (TIMES * d.range.nr));
 	fuzz_log(world, "ring %u%s, pages %zu+%zu, %s, %u rounds", r,
 		 read_only ? " read-only" : "", d.range.first, d.range.nr, names[d.how], rounds);
 	if (kind_shared(page->kind))
