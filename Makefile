@@ -105,10 +105,15 @@ check-faults: tree ## every allocation and copy fails once, all sizes
 	@tests/faults
 check-debug: tree ## KUnit and guest programs on kernels with KASAN & co., and with KCSAN
 	@tests/check --table tests/debug --results $(BUILD)/debug $(CHECKS)
+# Seconds, or 30m, 2h
+TIME ?= 10m
+check-fuzz: tree ## random operations against a model, on the debug kernel (TIME=10m, FUZZ="--seed N")
+	@tests/fuzz --time $(TIME) $(FUZZ)
 
 clean: ## remove build/ (the cache stays)
 	rm -rf $(BUILD)
 
 .PHONY: help setup tree series export run readme check lint kunit check-series check-fio \
 	check-races check-long check-ext check-liburing programs clean check-arches bench \
-	bench-check bench-pin bench-native check-fuzz-pure check-stress check-faults check-debug
+	bench-check bench-pin bench-native check-fuzz-pure check-stress check-faults check-debug \
+	check-fuzz

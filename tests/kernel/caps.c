@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -36,4 +37,11 @@ void become_user(uid_t uid)
 	for (size_t i = 0; i < ARRAY_SIZE(data); i++)
 		if (data[i].effective || data[i].permitted)
 			die("user %u still has capabilities", uid);
+}
+
+void change_user(uid_t uid)
+{
+	if (prctl(PR_SET_KEEPCAPS, 1) || setgroups(0, NULL) || setresgid(uid, uid, uid) ||
+	    setresuid(uid, uid, uid))
+		die("becoming user %u: %s", uid, strerror(errno));
 }

@@ -15,4 +15,10 @@ void set_capability(int capability, bool on);
 /* Becomes the user @uid for good, without any capability. Ends the program otherwise. */
 void become_user(uid_t uid);
 
+/*
+ * Becomes the user @uid for good, with no capability effective, but all still permitted. Ends
+ * the program otherwise.
+ */
+void change_user(uid_t uid);
+
 #endif

@@ -33,7 +33,7 @@
 #include "charge.h"
 #include "fail_nth.h"
 #include "slabs.h"
-#include "tcp.h"
+#include "tcp_pair.h"
 #include "uring.h"
 #include "vmstat.h"
 
@@ -501,6 +501,7 @@ int main(int argc, char **argv)
 {
 	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 	struct tally sum = { };
+	struct tcp_pair tcp;
 	struct reason why;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -514,7 +515,9 @@ int main(int argc, char **argv)
 		die("memfd: %s", strerror(errno));
 	if (pipe2(world.pipe, O_CLOEXEC))
 		die("pipe: %s", strerror(errno));
-	tcp_pair(&world.socket[0], &world.socket[1], 0, 0);
+	tcp_pair_open(&tcp, 0, 0);
+	world.socket[0] = tcp.from;
+	world.socket[1] = tcp.to;
 	set_capability(CAP_IPC_LOCK, false);
 	/* Once, for what the probe's ring keeps */
 	if (charge_probe_init(&probe, &why) || charge_probe_check(&probe, 0, &why))

@@ -12,7 +12,6 @@
  */
 #include <errno.h>
 #include <linux/sock_diag.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,13 +21,9 @@
 
 #include "acct_arena.h"
 #include "pattern.h"
-#include "tcp.h"
-#include "uring.h"
+#include "tcp_pair.h"
 #include "vmstat.h"
 
-#ifndef IORING_RECVSEND_FIXED_BUF
-#define IORING_RECVSEND_FIXED_BUF	(1U << 2)
-#endif
 #ifndef SO_MEMINFO
 #define SO_MEMINFO	55
 #endif
@@ -37,7 +32,6 @@
 #define VECS_MAX	16
 #define LATE_BYTES	(8 * MIB)
 #define SENDS		200
-#define TIMEOUT_MS	20000
 
 static struct acct_arena arena;
 static uint64_t random_state = 1;
@@ -51,26 +45,24 @@ static size_t below(size_t n)
 }
 
 struct connection {
-	int from, to;
+	struct tcp_pair pair;
 	struct io_uring ring;
-	unsigned int unfinished;	/* notifications to come */
 };
 
 static void connect_pair(struct connection *conn, int sndbuf, int rcvbuf)
 {
 	int ret;
 
-	tcp_pair(&conn->from, &conn->to, sndbuf, rcvbuf);
+	tcp_pair_open(&conn->pair, sndbuf, rcvbuf);
+	conn->pair.ring = &conn->ring;
 	ret = io_uring_queue_init(8, &conn->ring, 0);
 	if (ret)
 		die("io_uring_queue_init: %s", strerror(-ret));
-	conn->unfinished = 0;
 }
 
 static void disconnect_pair(struct connection *conn)
 {
-	close(conn->from);
-	close(conn->to);
+	tcp_pair_close(&conn->pair);
 	io_uring_queue_exit(&conn->ring);
 }
 
@@ -82,80 +74,6 @@ static void register_all(struct connection *conn, void *addr, size_t len)
 
 	if (ret)
 		die("registering: %s", strerror(-ret));
-}
-
-static void prepare(struct connection *conn, const struct iovec *iov, unsigned int nr,
-		    struct msghdr *msg, int flags)
-{
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&conn->ring);
-
-	if (nr == 1) {
-		io_uring_prep_send_zc_fixed(sqe, conn->from, iov->iov_base, iov->iov_len, flags, 0,
-					    0);
-	} else {
-		*msg = (struct msghdr){ .msg_iov = (struct iovec *)iov, .msg_iovlen = nr };
-		io_uring_prep_sendmsg_zc(sqe, conn->from, msg, (unsigned int)flags);
-		sqe->ioprio |= IORING_RECVSEND_FIXED_BUF;
-		sqe->buf_index = 0;
-	}
-}
-
-/* Takes what is there from the completion queue. @result: of the send, when it is seen. */
-static void reap(struct connection *conn, int *result)
-{
-	struct io_uring_cqe *cqe;
-
-	while (!io_uring_peek_cqe(&conn->ring, &cqe)) {
-		if (cqe->flags & IORING_CQE_F_NOTIF) {
-			conn->unfinished--;
-		} else {
-			*result = cqe->res;
-			if (cqe->flags & IORING_CQE_F_MORE)
-				conn->unfinished++;
-		}
-		io_uring_cqe_seen(&conn->ring, cqe);
-	}
-}
-
-static int wait_readable(const struct connection *conn, struct reason *why)
-{
-	struct pollfd fds[] = {
-		{ .fd = conn->to, .events = POLLIN },
-		{ .fd = conn->ring.ring_fd, .events = POLLIN },
-	};
-
-	if (poll(fds, 2, TIMEOUT_MS) <= 0)
-		return because(why, "nothing happens any more");
-	return 0;
-}
-
-/* Sends it all, while receiving to @data. */
-static int send_all(struct connection *conn, const struct iovec *iov, unsigned int nr,
-		    size_t total, char *data, struct reason *why)
-{
-	struct msghdr msg;
-	size_t got = 0;
-	int result = 0, ret;
-
-	prepare(conn, iov, nr, &msg, MSG_WAITALL);
-	ret = io_uring_submit(&conn->ring);
-	if (ret != 1)
-		return because(why, "submitting: %s", strerror(-ret));
-	while (got < total || !result || conn->unfinished) {
-		ssize_t len = recv(conn->to, data + got, total - got, MSG_DONTWAIT);
-
-		if (len > 0)
-			got += (size_t)len;
-		reap(conn, &result);
-		if (result < 0)
-			return because(why, "%s", strerror(-result));
-		if (result && (size_t)result != total)
-			return because(why, "%d of %zu bytes sent", result, total);
-		if (len < 0 && (got < total || !result || conn->unfinished) &&
-		    wait_readable(conn, why))
-			return -1;
-	}
-	return 0;
 }
 
 static size_t random_start(size_t len)
@@ -198,7 +116,7 @@ static int test_data(struct reason *why)
 			iov[v] = (struct iovec){ arena.addr + random_start(len), len };
 			total += len;
 		}
-		ret = send_all(&conn, iov, nr, total, data, why);
+		ret = tcp_pair_send(&conn.pair, 0, iov, nr, total, data, why);
 		for (unsigned int v = 0; v < nr && !ret; at += iov[v++].iov_len) {
 			size_t off = (size_t)((char *)iov[v].iov_base - arena.addr);
 			size_t good = pattern_check(data + at, iov[v].iov_len, off, 7);
@@ -249,19 +167,19 @@ static int test_late(unsigned int nr, struct reason *why)
 		iov[v] = (struct iovec){ memory + start + v * (size / nr), size / nr - start - v };
 		total += iov[v].iov_len;
 	}
-	prepare(&conn, iov, nr, &msg, MSG_DONTWAIT);
+	tcp_pair_prepare(&conn.pair, 0, iov, nr, &msg, MSG_DONTWAIT);
 	ret = io_uring_submit(&conn.ring);
 	if (ret != 1)
 		die("submitting: %s", strerror(-ret));
 	for (int i = 0; i < 1000 && !result; i++) {
-		reap(&conn, &result);
+		tcp_pair_reap(&conn.pair, &result);
 		usleep(1000);
 	}
 	if (result <= 0) {
 		ret = because(why, "the send ended with %d", result);
 		goto out;
 	}
-	if (!conn.unfinished) {
+	if (!conn.pair.unfinished) {
 		ret = because(why, "all of %d bytes is sent before anything is read", result);
 		goto out;
 	}
@@ -277,7 +195,7 @@ static int test_late(unsigned int nr, struct reason *why)
 	fill_other_memory(4 * size);
 
 	while (got < total) {
-		ssize_t len = recv(conn.to, data + got, total - got, 0);
+		ssize_t len = recv(conn.pair.to, data + got, total - got, 0);
 
 		if (len <= 0)
 			break;
@@ -292,11 +210,11 @@ static int test_late(unsigned int nr, struct reason *why)
 	}
 	if (!ret && got != total)
 		ret = because(why, "%zu of %zu bytes arrived", got, total);
-	for (int i = 0; i < 1000 && conn.unfinished; i++) {
-		reap(&conn, &result);
+	for (int i = 0; i < 1000 && conn.pair.unfinished; i++) {
+		tcp_pair_reap(&conn.pair, &result);
 		usleep(1000);
 	}
-	if (!ret && conn.unfinished)
+	if (!ret && conn.pair.unfinished)
 		ret = because(why, "the kernel is not done with the memory in the end");
 out:
 	disconnect_pair(&conn);
@@ -322,7 +240,7 @@ static uint32_t queued_charge(const struct connection *conn)
 	uint32_t info[SK_MEMINFO_VARS] = { 0 };
 	socklen_t len = sizeof(info);
 
-	if (getsockopt(conn->from, SOL_SOCKET, SO_MEMINFO, info, &len))
+	if (getsockopt(conn->pair.from, SOL_SOCKET, SO_MEMINFO, info, &len))
 		die("SO_MEMINFO: %s", strerror(errno));
 	return info[SK_MEMINFO_WMEM_QUEUED];
 }
@@ -349,9 +267,9 @@ static int test_charge(struct reason *why)
 		struct iovec iov = { arena.addr, 16 * KIB };
 		int result = 0;
 
-		prepare(&conn, &iov, 1, NULL, MSG_DONTWAIT);
+		tcp_pair_prepare(&conn.pair, 0, &iov, 1, NULL, MSG_DONTWAIT);
 		io_uring_submit_and_wait(&conn.ring, 1);
-		reap(&conn, &result);
+		tcp_pair_reap(&conn.pair, &result);
 		usleep(10000);
 	}
 	charge = queued_charge(&conn);
@@ -363,9 +281,9 @@ static int test_charge(struct reason *why)
 		};
 		int result = 0;
 
-		prepare(&conn, &iov, 1, NULL, MSG_DONTWAIT);
+		tcp_pair_prepare(&conn.pair, 0, &iov, 1, NULL, MSG_DONTWAIT);
 		io_uring_submit_and_wait(&conn.ring, 1);
-		reap(&conn, &result);
+		tcp_pair_reap(&conn.pair, &result);
 		if (result != SMALL_BYTES)
 			ret = because(why, "send %d: %d of %d bytes queued, with %u KiB charged", i,
 				      result, SMALL_BYTES, queued_charge(&conn) / 1024);

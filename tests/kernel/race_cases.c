@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/swap.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "race.h"
+#include "zram.h"
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE	25
@@ -492,22 +492,18 @@ static uint64_t disturb_lazyfree(struct race *race)
 	return 0;
 }
 
-#define SWAP_DEVICE	"/dev/zram0"
-
 static int start_swap(struct race *race, struct reason *why)
 {
 	(void)race;
-	if (write_string("/sys/block/zram0/disksize", "64M") ||
-	    system("mkswap " SWAP_DEVICE " >/dev/null") || swapon(SWAP_DEVICE, 0))
-		return because(why, "swap on " SWAP_DEVICE ": %s", strerror(errno));
-	return 0;
+	return zram_swap_on("64M", why);
 }
 
 static void stop_swap(struct race *race)
 {
-	if (swapoff(SWAP_DEVICE))
-		race_fail(race, "swapoff: %s", strerror(errno));
-	write_string("/sys/block/zram0/reset", "1");
+	struct reason why;
+
+	if (zram_swap_off(&why))
+		race_fail(race, "%s", why.text);
 }
 
 static uint64_t disturb_swap(struct race *race)

@@ -27,18 +27,39 @@ int uring_clone(const struct io_uring *dst, const struct io_uring *src, unsigned
 	return uring_register(dst->ring_fd, URING_REGISTER_CLONE_BUFFERS, &clone, 1);
 }
 
-int uring_update(const struct io_uring *ring, unsigned int slot, const struct iovec *iov,
-		 unsigned int nr)
+int uring_buffers(const struct io_uring *ring, const struct iovec *iov, unsigned int nr,
+		  unsigned int flags)
 {
-	struct iovec empty = { NULL, 0 };
+	struct io_uring_rsrc_register reg = {
+		.nr = nr,
+		.flags = flags,
+		.data = flags & URING_RSRC_SPARSE ? 0 : (uintptr_t)iov,
+	};
+
+	return uring_register(ring->ring_fd, IORING_REGISTER_BUFFERS2, &reg, sizeof(reg));
+}
+
+int uring_update_flags(const struct io_uring *ring, unsigned int slot, const struct iovec *iov,
+		       unsigned int nr, unsigned int flags)
+{
+	/* Called resv2 by headers that do not know the flags */
 	struct io_uring_rsrc_update2 update = {
 		.offset = slot,
-		.data = (uintptr_t)(iov ? iov : &empty),
-		.nr = iov ? nr : 1,
+		.data = (uintptr_t)iov,
+		.nr = nr,
+		.resv2 = flags,
 	};
 
 	return uring_register(ring->ring_fd, IORING_REGISTER_BUFFERS_UPDATE, &update,
 			      sizeof(update));
+}
+
+int uring_update(const struct io_uring *ring, unsigned int slot, const struct iovec *iov,
+		 unsigned int nr)
+{
+	struct iovec empty = { NULL, 0 };
+
+	return uring_update_flags(ring, slot, iov ? iov : &empty, iov ? nr : 1, 0);
 }
 
 int uring_mem_region(const struct io_uring *ring, unsigned int pages)

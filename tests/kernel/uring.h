@@ -13,6 +13,8 @@
 #define URING_REGISTER_MEM_REGION	34
 #define URING_CLONE_SRC_REGISTERED	(1U << 0)
 #define URING_CLONE_DST_REPLACE		(1U << 1)
+#define URING_RSRC_SPARSE		(1U << 0)
+#define URING_RSRC_READ_ONLY		(1U << 1)	/* the patched kernel */
 #define URING_OP_READV_FIXED		60
 #define URING_OP_WRITEV_FIXED		61
 #define URING_MAX_BUFFERS		(1U << 14)	/* of one table */
@@ -32,6 +34,14 @@ int uring_register(int fd, unsigned int opcode, const void *arg, unsigned int nr
 /* All buffers of @src to @dst when @nr is 0. */
 int uring_clone(const struct io_uring *dst, const struct io_uring *src, unsigned int src_off,
 		unsigned int dst_off, unsigned int nr, unsigned int flags);
+
+/* IORING_REGISTER_BUFFERS2 with URING_RSRC_... @iov is not used for sparse tables. */
+int uring_buffers(const struct io_uring *ring, const struct iovec *iov, unsigned int nr,
+		  unsigned int flags);
+
+/* IORING_REGISTER_BUFFERS_UPDATE: how many were done, or -errno */
+int uring_update_flags(const struct io_uring *ring, unsigned int slot, const struct iovec *iov,
+		       unsigned int nr, unsigned int flags);
 
 /* Put one buffer into a slot of the table; NULL empties the slot. 1 is success. */
 int uring_update(const struct io_uring *ring, unsigned int slot, const struct iovec *iov,
