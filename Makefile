@@ -46,6 +46,9 @@ BENCH_RUN = set -e; for config in run irqsoff; do for variant in stock patched; 
 bench: $(BUILD)/bench.img ## measure stock and patched: tables, pictures (BENCH="pin register io fio")
 	@$(call BENCH_RUN,tests/bench/bench) --readme tests/bench/README.md $(BENCH_ARGS) $(BENCH)
 
+bench-redraw: setup ## tables and pictures again, of the results that are there
+	@tests/bench/bench --redraw --readme tests/bench/README.md >/dev/null
+
 bench-check: $(BUILD)/bench.img ## fail if a count is more than 1 % above the committed results
 	@$(call BENCH_RUN,tests/bench/bench) --check $(BENCH_ARGS) $(BENCH)
 
@@ -94,4 +97,4 @@ clean: ## remove build/ (the cache stays)
 	rm -rf $(BUILD)
 
 .PHONY: help setup tree series export run readme check lint kunit check-series check-fio \
-	check-races check-long programs clean check-arches bench bench-check bench-pin bench-native
+	check-races check-long programs clean check-arches bench bench-redraw bench-check bench-pin bench-native
