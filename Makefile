@@ -46,6 +46,9 @@ BENCH_RUN = set -e; for config in run irqsoff; do for variant in stock patched; 
 bench: $(BUILD)/bench.img ## measure stock and patched: tables, pictures (BENCH="pin register io fio")
 	@$(call BENCH_RUN,tests/bench/bench) --readme tests/bench/README.md $(BENCH_ARGS) $(BENCH)
 
+bench-redraw: setup ## tables and pictures again, of the results that are there
+	@tests/bench/bench --redraw --readme tests/bench/README.md >/dev/null
+
 bench-check: $(BUILD)/bench.img ## fail if a count is more than 1 % above the committed results
 	@$(call BENCH_RUN,tests/bench/bench) --check $(BENCH_ARGS) $(BENCH)
 
@@ -116,4 +119,4 @@ clean: ## remove build/ (the cache stays)
 .PHONY: help setup tree series export run readme check lint kunit check-series check-fio \
 	check-races check-long check-ext check-liburing programs clean check-arches bench \
 	bench-check bench-pin bench-native check-fuzz-pure check-stress check-faults check-debug \
-	check-fuzz
+	check-fuzz bench-redraw

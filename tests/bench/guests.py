@@ -30,11 +30,11 @@ def say(text):
         print(text, file=sys.stderr, flush=True)
 
 
-def add_arguments(parser, program, results):
+def add_arguments(parser, program, results, required=True):
     """What every script that boots both kernels takes."""
-    parser.add_argument("--stock", required=True, metavar="BZIMAGE")
-    parser.add_argument("--patched", required=True, metavar="BZIMAGE")
-    parser.add_argument("--image", required=True, help=f"guest image that contains {program}")
+    parser.add_argument("--stock", required=required, metavar="BZIMAGE")
+    parser.add_argument("--patched", required=required, metavar="BZIMAGE")
+    parser.add_argument("--image", required=required, help=f"guest image that contains {program}")
     parser.add_argument("--results", default=os.path.join(TOP, results), metavar="DIR",
                         help=f"default: {results}")
     parser.add_argument("--one-by-one", action="store_true",

@@ -6,7 +6,9 @@ import subprocess
 import tables
 from guests import KERNELS, Failure, say
 
-FORMATS = {"svg": "svg size 900,560 dynamic font 'sans,13' noenhanced", "png": "pngcairo size 900,560 noenhanced"}
+# White, or a dark page shows through
+FORMATS = {"svg": "svg size 900,560 dynamic font 'sans,13' noenhanced background '#ffffff'",
+           "png": "pngcairo size 900,560 noenhanced"}
 # Few enough to be told apart
 SHOWN = ("4k", "64k", "thp-ptes", "2m", "1g")
 COLOURS = ("#d55e00", "#cc79a7", "#009e73", "#0072b2", "#000000")
