@@ -100,6 +100,11 @@ struct list_head {
 	     &pos->member != (head);						\
 	     pos = n, n = container_of(n->member.next, __typeof__(*n), member))
 
+static inline bool list_empty(const struct list_head *head)
+{
+	return head->next == head;
+}
+
 static inline void list_add_tail(struct list_head *entry, struct list_head *head)
 {
 	entry->prev = head->prev;
@@ -161,6 +166,7 @@ struct mutex {
 };
 
 #define DEFINE_MUTEX(name)	struct mutex name
+#define __must_hold(lock)
 static inline void mutex_init(struct mutex *m)
 {
 	m->locked = false;
@@ -362,18 +368,15 @@ static inline void bvec_set_page(struct bio_vec *bv, struct page *page, unsigned
 	bv->bv_offset = offset;
 }
 
+enum { ITER_BVEC };
+
 struct iov_iter {
-	int ddir;
+	int iter_type;
+	int data_source;
 	const struct bio_vec *bvec;
 	unsigned long nr_segs;
 	size_t count;
 	size_t iov_offset;
 };
-
-static inline void iov_iter_bvec(struct iov_iter *iter, int ddir, const struct bio_vec *bvec,
-				 unsigned long nr_segs, size_t count)
-{
-	*iter = (struct iov_iter){ ddir, bvec, nr_segs, count, 0 };
-}
 
 #endif

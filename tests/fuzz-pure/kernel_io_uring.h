@@ -13,6 +13,7 @@
 #define IORING_RSRC_BUFFER	1
 #define REQ_F_BUF_NODE		1u
 #define REQ_F_NEED_CLEANUP	2u
+#define IO_URING_F_UNLOCKED	1u
 
 struct io_uring_buffer_layout;
 
@@ -40,6 +41,7 @@ struct io_alloc_cache {
 };
 
 struct io_ring_ctx {
+	struct mutex uring_lock;
 	struct user_struct *user;
 	struct mm_struct *mm_account;
 	struct io_regbuf_acct *buf_acct;

@@ -111,8 +111,10 @@ static void do_register(struct slot *slot, struct io_ring_ctx *ring, struct inpu
 	fuzz_fail_alloc = how >= 192 ? 1 + (how & 15) : 0;
 	world.killed = world.fault = false;
 	world.quiet = how & 1;
+	mutex_lock(&ring->uring_lock);
 	imu = io_regbuf_register(ring, WORLD_START + ((u64)page << PAGE_SHIFT) + head, len,
 				 how & 2 ? IO_BUF_SOURCE : IO_BUF_SOURCE | IO_BUF_DEST);
+	mutex_unlock(&ring->uring_lock);
 	if (IS_ERR(imu)) {
 		long error = PTR_ERR(imu);
 
