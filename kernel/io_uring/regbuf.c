@@ -309,6 +309,7 @@ static void regbuf_stage_shrink(struct regbuf_stage *stage,
 {
 	size_t used = stage->runs.bytes - pin_runs_room(&stage->runs);
 
+	used = ALIGN(used, sizeof(u64));
 	if (list_empty(&stage->full) && stage->runs.entries != stage->first &&
 	    used <= stage->runs.bytes / 2 &&
 	    stage->nr_pages * sizeof(u64) < stage->runs.bytes + layout->bytes)
