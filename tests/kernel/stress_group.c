@@ -146,6 +146,10 @@ static int limit_body(struct stress *stress, struct reason *why)
 
 	if (memory_map(&mem, &layout, why) || ring_init(&ring, true, why))
 		return -1;
+	/* What has to move out of ZONE_MOVABLE is pinned twice: not after this. */
+	ret = register_buffer(&ring, &mem);
+	if (ret || io_uring_unregister_buffers(&ring))
+		return because(why, "registering without a limit: %d", ret);
 	while (!ret && stress_again(stress)) {
 		uint64_t pages = rng_below(&stress->rng, 4 * CHUNK), beyond;
 		struct vmstat before, after;
