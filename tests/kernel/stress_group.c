@@ -165,7 +165,7 @@ static int limit_body(struct stress *stress, struct reason *why)
 		if (error != -ENOMEM)
 			ret = because(why, "with a limit of %llu pages: %d",
 				      (unsigned long long)pages, error);
-		else if (beyond > 2 * CHUNK)
+		else if (beyond > CHUNK)
 			ret = because(why, "%llu pages are pinned beyond a limit of %llu",
 				      (unsigned long long)beyond, (unsigned long long)pages);
 		else
