@@ -85,9 +85,11 @@ static int memcg_body(struct stress *stress, struct reason *why)
 		int error;
 
 		vmstat_start(&before);
-		/* Every other time too little in any case */
+		/* Too little, enough, and what may be either */
 		limit(group_read(GROUP, "memory.current", NULL) +
-		      rng_below(&stress->rng, stress->rounds % 2 ? METADATA / 2 : METADATA * 4));
+		      (stress->rounds % 3 == 0 ? rng_below(&stress->rng, METADATA / 2) :
+		       stress->rounds % 3 == 1 ? METADATA * 6 :
+		       rng_below(&stress->rng, METADATA * 4)));
 		error = register_buffer(&ring, &mem);
 		limit(0);
 		if (!error) {
