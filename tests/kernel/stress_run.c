@@ -252,6 +252,7 @@ int main(int argc, char **argv)
 	struct stress stress = { .seconds = 40, .rng = now_ns() % 1000000 + 1 };
 	struct reason why = { "" };
 	const char *only = NULL;
+	struct vmstat now;
 	char *end = NULL;
 	int option;
 
@@ -311,6 +312,12 @@ int main(int argc, char **argv)
 			printf("# %s: %s\n", cases[i].name, why.text);
 		failed += !!ret;
 		passed += !ret;
+		/* What this one left would be laid to those after it. */
+		vmstat_read(&now);
+		if (ret && now.pin_acquired != now.pin_released) {
+			printf("# pins are left: no more cases\n");
+			break;
+		}
 	}
 	if (!number) {
 		fprintf(stderr, "stress_run: no such case: %s\n", only);
