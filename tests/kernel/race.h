@@ -67,6 +67,7 @@ struct race_case {
 	bool equal_pages;		/* pages have the same content while they are not pinned */
 	bool may_be_emptied;		/* pages that are not pinned may lose their content */
 	bool moves;			/* to the other area and back */
+	bool protects;			/* rights[] says what may be pinned */
 	/*
 	 * What proves that something happened: a key of /proc/vmstat that goes up; otherwise
 	 * what disturb() returns.
@@ -98,13 +99,17 @@ struct race {
 	uint64_t stamp;			/* the last one, of the pinner */
 	uint64_t generation;		/* of the disturber */
 	uint64_t steal_generation;
+	uint64_t linger_us;		/* at most, that the thief keeps pages */
 	/* What was written last to each page, and has to be there still. */
 	uint64_t process[AREA_PAGES];
 	uint64_t pin[AREA_PAGES];
+	/* PROT_READ and PROT_WRITE of each page, true while the disturber is stopped unsettled */
+	uint8_t rights[AREA_PAGES];
 	/* The range that the pinner is about to pin or has pinned: worth disturbing. */
 	atomic_uint aim_first, aim_nr;
 	atomic_bool stop;
 	atomic_bool pause, paused;
+	atomic_bool unsettled;		/* pause without settle() */
 	atomic_bool failed;
 	struct reason why;		/* of the first who failed */
 	uint64_t poisoned[4096];	/* PFNs */

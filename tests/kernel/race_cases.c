@@ -113,6 +113,15 @@ static uint64_t disturb_fork(struct race *race)
 
 /* --- pages given up ------------------------------------------------------ */
 
+/* Long times are for a kernel that holds pins up, and waits for this. */
+static void linger(struct race *race)
+{
+	if (race->linger_us >= 1000)
+		usleep((useconds_t)race->linger_us);
+	else if (rng_below(&race->rng, 2))
+		spin_us(rng_below(&race->rng, race->linger_us));
+}
+
 /*
  * Allocates as many pages as were given up, most likely the same ones, and looks whether somebody
  * else writes to them.
@@ -127,8 +136,7 @@ static void steal(struct race *race, size_t nr)
 		pages[i].pin = pages[i].process;
 		pages[i].self = pages[i].process;
 	}
-	if (rng_below(&race->rng, 2))
-		spin_us(rng_below(&race->rng, 200));
+	linger(race);
 	for (size_t i = 0; i < nr; i++) {
 		uint64_t word = word_make(WORD_STOLEN, generation, i);
 
@@ -235,23 +243,49 @@ static uint64_t disturb_mremap(struct race *race)
 	return 1;
 }
 
+/* As much as possible of the range is at the other place when it is given up. */
+static uint64_t disturb_mremap_discard(struct race *race)
+{
+	size_t first, nr, lost, nr_lost;
+
+	race_pick(race, AREA_PAGES, &first, &nr);
+	if (!rng_below(&race->rng, 4)) {
+		first = 0;
+		nr = AREA_PAGES;
+	}
+	nr_lost = 1 + rng_below(&race->rng, min_size(nr, 64));
+	lost = first + rng_below(&race->rng, nr - nr_lost + 1);
+	move_range(race, race->area, race->other, first, nr);
+	if (madvise(race->other + lost * PAGE, nr_lost * PAGE, MADV_DONTNEED))
+		die("MADV_DONTNEED: %s", strerror(errno));
+	steal(race, nr_lost);
+	move_range(race, race->other, race->area, first, nr);
+	refill(race, lost, nr_lost);
+	return 1;
+}
+
+static void protect(struct race *race, size_t first, size_t nr, int rights)
+{
+	if (mprotect(at(race, first), nr * PAGE, rights))
+		die("mprotect: %s", strerror(errno));
+	memset(race->rights + first, rights, nr);
+}
+
 static uint64_t disturb_mprotect(struct race *race)
 {
 	static const int protections[] = { PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE };
 	size_t first, nr;
 
 	race_pick(race, AREA_PAGES, &first, &nr);
-	if (mprotect(at(race, first), nr * PAGE, protections[rng_below(&race->rng, 3)]))
-		die("mprotect: %s", strerror(errno));
-	if (rng_below(&race->rng, 4))
-		mprotect(at(race, first), nr * PAGE, PROT_READ | PROT_WRITE);
+	protect(race, first, nr, protections[rng_below(&race->rng, 3)]);
+	if (rng_below(&race->rng, 2))
+		protect(race, first, nr, PROT_READ | PROT_WRITE);
 	return 1;
 }
 
 static void settle_mprotect(struct race *race)
 {
-	if (mprotect(race->area, AREA_SIZE, PROT_READ | PROT_WRITE))
-		die("mprotect: %s", strerror(errno));
+	protect(race, 0, AREA_PAGES, PROT_READ | PROT_WRITE);
 }
 
 /* --- KSM ------------------------------------------------------------------ */
@@ -530,9 +564,12 @@ const struct race_case race_cases[] = {
 	  .disturb = disturb_partial_unmap },
 	{ .name = "mremap", .title = "mremap()", .check = CHECK_SAME_STOPPED, .kinds = ALL_KINDS,
 	  .errors = { EFAULT }, .moves = true, .disturb = disturb_mremap },
+	{ .name = "mremap-discard", .title = "mremap(), and pages given up where they are then",
+	  .check = CHECK_KEPT, .kinds = ALL_KINDS, .errors = { EFAULT }, .moves = true,
+	  .disturb = disturb_mremap_discard },
 	{ .name = "mprotect", .title = "mprotect()", .check = CHECK_SAME_STOPPED,
-	  .kinds = ALL_KINDS, .errors = { EFAULT }, .disturb = disturb_mprotect,
-	  .settle = settle_mprotect },
+	  .kinds = ALL_KINDS, .errors = { EFAULT }, .protects = true,
+	  .disturb = disturb_mprotect, .settle = settle_mprotect },
 	{ .name = "dontneed", .title = "MADV_DONTNEED", .check = CHECK_KEPT, .kinds = ALL_KINDS,
 	  .disturb = disturb_dontneed },
 	{ .name = "ksm", .title = "KSM", .check = CHECK_SAME, .kinds = 1U << KIND_SMALL,

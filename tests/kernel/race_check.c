@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -193,6 +194,7 @@ static void check(struct race *race, size_t first, size_t nr, bool write, bool a
 		check_same(race, first, nr, write);
 		break;
 	case CHECK_SAME_STOPPED:
+		race->unsettled = false;
 		stop_disturber(race, true);
 		if (!race->stop)
 			check_same(race, first, nr, write);
@@ -253,6 +255,35 @@ static bool may_fail(const struct race *race, int error)
 	return false;
 }
 
+/* Whether the protection is such that all of the range may be pinned. */
+static bool has_right(const struct race *race, size_t first, size_t nr, bool write)
+{
+	for (size_t i = first; i < first + nr; i++)
+		if (!(race->rights[i] & (write ? PROT_WRITE : PROT_READ)))
+			return false;
+	return true;
+}
+
+/* As pin_hold(). What is protected and does not change must be refused, and nothing else. */
+static int hold_protected(struct race *race, enum pin_way way, char *addr, size_t first,
+			  size_t nr, bool write)
+{
+	bool right;
+	int ret;
+
+	race->unsettled = true;
+	stop_disturber(race, true);
+	right = has_right(race, first, nr, write);
+	ret = pin_hold(&race->pinner, way, addr, nr, write);
+	if (!race->stop && right == (ret != 0))
+		race_fail(race, "%s, %zu pages at page %zu, a pin for %s by %s, which is %s: %s",
+			  kind_names[race->kind], nr, first, write ? "writing" : "reading",
+			  pin_way_names[way], right ? "allowed" : "not allowed",
+			  ret ? strerror(-ret) : "no error");
+	stop_disturber(race, false);
+	return ret;
+}
+
 void pinner_round(struct race *race)
 {
 	const struct race_case *what = race->what;
@@ -272,7 +303,10 @@ void pinner_round(struct race *race)
 	if (what->idle_us)
 		pause_us(rng_below(&race->pinner_rng, what->idle_us));
 
-	ret = pin_hold(&race->pinner, way, area + first * PAGE, nr, write);
+	if (what->protects && rng_below(&race->pinner_rng, 2))
+		ret = hold_protected(race, way, area + first * PAGE, first, nr, write);
+	else
+		ret = pin_hold(&race->pinner, way, area + first * PAGE, nr, write);
 	if (ret) {
 		race->refused++;
 		if (!may_fail(race, -ret))

@@ -64,7 +64,7 @@ static void *disturber_thread(void *unused)
 			race.steps++;
 			continue;
 		}
-		if (race.what->settle)
+		if (race.what->settle && !race.unsettled)
 			race.what->settle(&race);
 		race.paused = true;
 		while (race.pause && !race.stop)
@@ -146,6 +146,7 @@ static void run_area(uint64_t ns)
 	race.pause = false;
 	race.paused = false;
 	race.aim_nr = 0;
+	memset(race.rights, PROT_READ | PROT_WRITE, sizeof(race.rights));
 	area_map();
 	race.stop = race.failed;
 	if (pthread_create(&threads[0], NULL, pinner_thread, NULL) ||
@@ -263,10 +264,11 @@ static void reserve(void)
 static void usage(int status)
 {
 	fprintf(status ? stderr : stdout,
-		"usage: race_run [--seconds N] [--only CASE]... [--seed N] [--list]\n"
+		"usage: race_run [--seconds N] [--only CASE]... [--seed N] [--linger US] [--list]\n"
 		"  --seconds N  for each case, default 30\n"
 		"  --only CASE  this case, and no other that is not named too\n"
-		"  --seed N     for what is random; default: taken from the clock\n");
+		"  --seed N     for what is random; default: taken from the clock\n"
+		"  --linger US  how long pages that were given up are somebody else's, default 200\n");
 	exit(status);
 }
 
@@ -289,6 +291,7 @@ static void parse_options(int argc, char **argv)
 		{ "seconds", required_argument, NULL, 's' },
 		{ "only", required_argument, NULL, 'o' },
 		{ "seed", required_argument, NULL, 'S' },
+		{ "linger", required_argument, NULL, 'L' },
 		{ "list", no_argument, NULL, 'l' },
 		{ "help", no_argument, NULL, 'h' },
 		{ }
@@ -297,6 +300,7 @@ static void parse_options(int argc, char **argv)
 	int option;
 
 	seed = now_ns() % 1000000;
+	race.linger_us = 200;
 	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (option) {
 		case 's':
@@ -310,6 +314,11 @@ static void parse_options(int argc, char **argv)
 		case 'S':
 			seed = strtoull(optarg, &end, 0);
 			if (*end)
+				usage(2);
+			break;
+		case 'L':
+			race.linger_us = strtoull(optarg, &end, 0);
+			if (*end || !race.linger_us)
 				usage(2);
 			break;
 		case 'l':
