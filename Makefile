@@ -93,8 +93,14 @@ check-long: tree ## the longest buffers that there are: 1 TiB and 64 TiB, with I
 check-races: tree ## pinning against all that changes page tables, 30 s for each case
 	@tests/races
 
+check-races-red: tree ## weaken GUP-fast in many ways: do the race cases see it?
+	@tests/races-red
+
+check-kunit-red: tree ## plant faults in mm, one after the other: do the KUnit cases see them?
+	@tests/kunit-red
+
 clean: ## remove build/ (the cache stays)
 	rm -rf $(BUILD)
 
 .PHONY: help setup tree series export run readme check lint kunit check-series check-fio \
-	check-races check-long programs clean check-arches bench bench-redraw bench-check bench-pin bench-native
+	check-races check-races-red check-kunit-red check-long programs clean check-arches bench bench-redraw bench-check bench-pin bench-native
