@@ -102,21 +102,14 @@ check-fuzz-pure: setup ## fuzz the pure code in user space, TIME=600 seconds for
 check-races: tree ## pinning against all that changes page tables, 30 s for each case
 	@tests/races
 
-check-stress: tree ## buffers under memory pressure, in control groups, killed ..., 40 s for each case
-	@tests/stress
-check-faults: tree ## every allocation and copy fails once, all sizes
-	@tests/faults
-check-debug: tree ## KUnit and guest programs on kernels with KASAN & co., and with KCSAN
-	@tests/check --table tests/debug --results $(BUILD)/debug $(CHECKS)
-# Seconds, or 30m, 2h
-TIME ?= 10m
-check-fuzz: tree ## random operations against a model, on the debug kernel (TIME=10m, FUZZ="--seed N")
-	@tests/fuzz --time $(TIME) $(FUZZ)
+check-races-red: tree ## weaken GUP-fast in many ways: do the race cases see it?
+	@tests/races-red
+
+check-kunit-red: tree ## plant faults in mm, one after the other: do the KUnit cases see them?
+	@tests/kunit-red
 
 clean: ## remove build/ (the cache stays)
 	rm -rf $(BUILD)
 
 .PHONY: help setup tree series export run readme check lint kunit check-series check-fio \
-	check-races check-long check-ext check-liburing programs clean check-arches bench \
-	bench-check bench-pin bench-native check-fuzz-pure check-stress check-faults check-debug \
-	check-fuzz bench-redraw
+	check-races check-races-red check-kunit-red check-long programs clean check-arches bench bench-redraw bench-check bench-pin bench-native

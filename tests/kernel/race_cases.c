@@ -278,7 +278,7 @@ static uint64_t disturb_mprotect(struct race *race)
 
 	race_pick(race, AREA_PAGES, &first, &nr);
 	protect(race, first, nr, protections[rng_below(&race->rng, 3)]);
-	if (rng_below(&race->rng, 4))
+	if (rng_below(&race->rng, 2))
 		protect(race, first, nr, PROT_READ | PROT_WRITE);
 	return 1;
 }

@@ -305,7 +305,7 @@ void pinner_round(struct race *race)
 	if (what->idle_us)
 		pause_us(rng_below(&race->pinner_rng, what->idle_us));
 
-	if (what->protects && !rng_below(&race->pinner_rng, 4))
+	if (what->protects && rng_below(&race->pinner_rng, 2))
 		ret = hold_protected(race, way, area + first * PAGE, first, nr, write);
 	else
 		ret = pin_hold(&race->pinner, way, area + first * PAGE, nr, write);
