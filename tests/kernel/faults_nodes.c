@@ -23,7 +23,7 @@ enum { REFUSED, OTHER, REGISTERED };
 static int without_nodes(unsigned int n)
 {
 	/* Single pages are counted without; a large xarray needs several nodes for an entry. */
-	const struct layout layout = { .backing = BACKING_64K, .size = 64 * KIB };
+	const struct layout layout = { .backing = BACKING_16K, .size = 64 * KIB };
 	pid_t pid = fork();
 	int status, ret;
 
