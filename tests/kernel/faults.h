@@ -79,6 +79,7 @@ struct fault_world {
 	int memfd, disk;		/* disk -1: there is none */
 	int pipe[2];			/* for what is to happen at once */
 	int socket[2];
+	unsigned int tags_seen;		/* posted and taken from the queue */
 	bool pending;			/* an SQE that the kernel has not taken */
 	struct io_uring_buffer_layout layout;
 	struct io_uring_query_regbuf query;
@@ -128,8 +129,8 @@ void must(int ret, int want, const char *what);
 /*
  * Whether a slot of the ring's table has exactly this buffer, by its data; NULL for none.
  */
-int fault_check_slot(struct fault_world *w, struct io_uring *ring, unsigned int slot,
-		     const struct iovec *iov, bool read_only, struct reason *why);
+int fault_check_slot(struct fault_world *w, unsigned int slot, const struct iovec *iov,
+		     bool read_only, struct reason *why);
 
 /*
  * Registers without xarray nodes, from the 1st on, from the 2nd on ... until none is needed, each

@@ -24,10 +24,13 @@ static uint64_t seed;
 
 /* ---- a slot ---- */
 
-static int transfer(struct io_uring *ring, unsigned int slot, bool read, int file, char *addr,
+/* Tags of buffers that were replaced may be posted in between. */
+static int transfer(struct fault_world *w, unsigned int slot, bool read, int file, char *addr,
 		    unsigned int len)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&w->ring);
+	struct io_uring_cqe *cqe;
+	int ret;
 
 	if (!sqe)
 		die("no SQE");
@@ -35,17 +38,27 @@ static int transfer(struct io_uring *ring, unsigned int slot, bool read, int fil
 		io_uring_prep_read_fixed(sqe, file, addr, len, 0, (int)slot);
 	else
 		io_uring_prep_write_fixed(sqe, file, addr, len, 0, (int)slot);
-	return uring_one(ring);
+	must(io_uring_submit(&w->ring), 1, "submit");
+	for (;;) {
+		must(io_uring_wait_cqe(&w->ring, &cqe), 0, "wait");
+		if (cqe->user_data >> 32 != TAG >> 32)
+			break;
+		w->tags_seen++;
+		io_uring_cqe_seen(&w->ring, cqe);
+	}
+	ret = cqe->res;
+	io_uring_cqe_seen(&w->ring, cqe);
+	return ret;
 }
 
-static int check_edge(struct fault_world *w, struct io_uring *ring, unsigned int slot, char *addr,
-		      unsigned int len, bool read_only, struct reason *why)
+static int check_edge(struct fault_world *w, unsigned int slot, char *addr, unsigned int len,
+		      bool read_only, struct reason *why)
 {
 	char bytes[EDGE];
 	int ret;
 
 	pattern_fill(addr, len, 0, ++seed);
-	ret = transfer(ring, slot, false, w->pipe[1], addr, len);
+	ret = transfer(w, slot, false, w->pipe[1], addr, len);
 	if (ret != (int)len)
 		return because(why, "WRITE_FIXED of slot %u: %d", slot, ret);
 	if (read(w->pipe[0], bytes, len) != (ssize_t)len ||
@@ -54,7 +67,7 @@ static int check_edge(struct fault_world *w, struct io_uring *ring, unsigned int
 	pattern_fill(bytes, len, 0, ++seed);
 	if (write(w->pipe[1], bytes, len) != (ssize_t)len)
 		die("pipe: %s", strerror(errno));
-	ret = transfer(ring, slot, true, w->pipe[0], addr, len);
+	ret = transfer(w, slot, true, w->pipe[0], addr, len);
 	if (read_only) {
 		if (read(w->pipe[0], bytes, len) != (ssize_t)len)
 			die("pipe: %s", strerror(errno));
@@ -68,21 +81,21 @@ static int check_edge(struct fault_world *w, struct io_uring *ring, unsigned int
 	return 0;
 }
 
-int fault_check_slot(struct fault_world *w, struct io_uring *ring, unsigned int slot,
-		     const struct iovec *iov, bool read_only, struct reason *why)
+int fault_check_slot(struct fault_world *w, unsigned int slot, const struct iovec *iov,
+		     bool read_only, struct reason *why)
 {
 	unsigned int len;
 	int ret;
 
 	if (!iov->iov_base) {
-		ret = transfer(ring, slot, false, w->pipe[1], w->iov[0].iov_base, 1);
+		ret = transfer(w, slot, false, w->pipe[1], w->iov[0].iov_base, 1);
 		return ret == -EFAULT ? 0 :
 		       because(why, "slot %u should be empty: %d", slot, ret);
 	}
 	len = (unsigned int)min_size(EDGE, iov->iov_len);
-	ret = check_edge(w, ring, slot, iov->iov_base, len, read_only, why);
+	ret = check_edge(w, slot, iov->iov_base, len, read_only, why);
 	if (!ret)
-		ret = check_edge(w, ring, slot, (char *)iov->iov_base + iov->iov_len - len, len,
+		ret = check_edge(w, slot, (char *)iov->iov_base + iov->iov_len - len, len,
 				 read_only, why);
 	return ret;
 }
@@ -152,7 +165,7 @@ static void prepare_disk(struct fault_world *w)
 {
 	prepare_io(w);
 	/* The disk has the pattern that is not in memory. */
-	must(transfer(&w->ring, 0, true, w->memfd, w->iov[0].iov_base, (unsigned int)io_len(w)),
+	must(transfer(w, 0, true, w->memfd, w->iov[0].iov_base, (unsigned int)io_len(w)),
 	     (int)io_len(w), "READ_FIXED");
 	must((int)pwrite(w->disk, w->iov[0].iov_base, io_len(w), 0), (int)io_len(w), "disk");
 	pattern_fill(w->iov[0].iov_base, io_len(w), 0, seed);

@@ -128,7 +128,7 @@ static int count_tags(struct fault_world *w, unsigned int expected, struct reaso
 {
 	struct io_uring_cqe *cqe;
 	bool all = expected <= *w->ring.cq.kring_entries;
-	unsigned int nr = 0, tries = 0;
+	unsigned int nr = w->tags_seen, tries = 0;
 
 	for (;;) {
 		if (io_uring_peek_cqe(&w->ring, &cqe)) {
