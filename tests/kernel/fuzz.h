@@ -275,8 +275,8 @@ int register_iovecs(const struct fuzz_ring *ring, const struct iovec *iov, unsig
 /* In the model only, after the kernel has done it; into this slot */
 int buffer_add(struct world *world, struct fuzz_ring *ring, unsigned int slot, struct iovec iov,
 	       bool read_only, struct reason *why);
-/* VmPin is what it should be; @later: will be. */
-int charge_check(struct world *world, bool later, struct reason *why);
+/* VmPin is what it should be, or will be soon. */
+int charge_check(struct world *world, struct reason *why);
 /*
  * What is charged to the user, by all processes, will be what it should: rings that were closed,
  * or ended with their process, let go of what they have, and of the page that each costs.

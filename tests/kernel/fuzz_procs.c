@@ -52,7 +52,7 @@ static int do_op(struct world *world, unsigned int step, struct op *op, struct r
 	shared->stats.done[op->kind] += ret == DONE;
 	shared->stats.idle[op->kind] += ret == IDLE;
 	if (ret >= 0)
-		ret = charge_check(world, false, &inner);
+		ret = charge_check(world, &inner);
 	if (ret >= 0)
 		ret = pages_check_some(world, op, 6, &inner);
 	if (ret < 0)
@@ -68,7 +68,7 @@ static int end_process(struct world *world, struct reason *why)
 		return because(why, "in the end, process %u: %s", world->self, inner.text);
 	for (unsigned int r = 0; r < RINGS; r++)
 		ring_close(world, &world->rings[r]);
-	if (charge_check(world, true, &inner))
+	if (charge_check(world, &inner))
 		return because(why, "in the end, process %u: %s", world->self, inner.text);
 	return 0;
 }

@@ -26,9 +26,9 @@
 #define MADV_COLLAPSE	25
 #endif
 
-#define TIMES		6		/* registered in a round */
+#define TIMES_MAX	60		/* registered in a round */
 /* What takes long is done less often. */
-#define PAGES_MAX	8192		/* to be registered */
+#define PAGES_MAX	8192		/* to be registered in all */
 #define RACES_MAX	8		/* in a sequence */
 
 enum disturbance {
@@ -43,6 +43,7 @@ struct disturber {
 	struct op op;
 	struct range range;
 	enum disturbance how;
+	size_t times;
 	atomic_ulong done;
 	atomic_bool stop;
 };
@@ -149,6 +150,18 @@ static int same_pages(struct world *world, unsigned int r, const struct disturbe
 	return 0;
 }
 
+/* Private memory that is pinned is not taken away. */
+static int still_mapped(struct world *world, const struct disturber *d, struct reason *why)
+{
+	struct reason inner;
+
+	if (kind_shared(world->pages[d->range.first].kind) ||
+	    !folios_read(&world->source, page_addr(d->range.first), world->folios, d->range.nr,
+			 &inner))
+		return 0;
+	return because(why, "while it is pinned: %s", inner.text);
+}
+
 /* Registers once more each time, to be disturbed elsewhere. The last one stays. */
 static int register_disturbed(struct world *world, unsigned int r, struct disturber *d,
 			      struct op *op, bool read_only, struct reason *why)
@@ -156,7 +169,7 @@ static int register_disturbed(struct world *world, unsigned int r, struct distur
 	struct iovec iov = { page_addr(d->range.first), d->range.nr * PAGE };
 	struct fuzz_ring *ring = &world->rings[r];
 
-	for (int n = 0; n < TIMES; n++) {
+	for (size_t n = 0; n < d->times; n++) {
 		int ret;
 
 		/* Only what is present is pinned without locks. */
@@ -165,9 +178,11 @@ static int register_disturbed(struct world *world, unsigned int r, struct distur
 		ret = register_iovecs(ring, &iov, 1, read_only);
 		if (ret)
 			return because(why, "register: %s", strerror(-ret));
-		if (n == TIMES - 1)
+		if (still_mapped(world, d, why))
+			return -1;
+		if (n == d->times - 1)
 			break;
-		if (op_percent(op, 50)) {
+		if (op_percent(op, 10)) {
 			fork_once(op);
 			if (same_pages(world, r, d, why))
 				return -1;
@@ -241,7 +256,7 @@ static int check_with_child(struct world *world, unsigned int r, struct range ra
 
 int race_op(struct world *world, struct op *op, struct reason *why)
 {
-	unsigned int r = op_below(op, RINGS), rounds = 1 + op_below(op, 12);
+	unsigned int r = op_below(op, RINGS), rounds = 1 + op_below(op, 4);
 	struct disturber d = { .how = op_below(op, DISTURBANCES) };
 	struct fuzz_ring *ring = world_ring(world, r, why);
 	bool read_only = op_percent(op, 25);
@@ -261,7 +276,7 @@ int race_op(struct world *world, struct op *op, struct reason *why)
 	if (kind_hugetlb(page->kind) || world->races == RACES_MAX)
 		return IDLE;
 	world->races++;
-	rounds = (unsigned int)min_size(rounds, 1 + PAGES_MAX / (TIMES * d.range.nr));
+	d.times = min_size(2 + PAGES_MAX / (rounds * d.range.nr), TIMES_MAX);
 	fuzz_log(world, "ring %u%s, pages %zu+%zu, %s, %u rounds", r,
 		 read_only ? " read-only" : "", d.range.first, d.range.nr, names[d.how], rounds);
 	if (kind_shared(page->kind))

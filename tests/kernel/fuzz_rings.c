@@ -75,16 +75,19 @@ static unsigned long user_charged(const struct world *world)
 	return (unsigned long)sum;
 }
 
-int charge_check(struct world *world, bool later, struct reason *why)
+int charge_check(struct world *world, struct reason *why)
 {
 	long expected = world->acct.charged, pinned = 0;
 
-	for (unsigned int tries = later ? world->shared->patience : 1; tries; tries--) {
+	/*
+	 * What a ring leaves to be done when it is closed, and a worker thread after the result of
+	 * a request is there, has an end but no moment.
+	 */
+	for (unsigned int tries = world->shared->patience; tries; tries--) {
 		pinned = charge_pinned();
 		if (pinned == expected)
 			return 0;
-		if (later)
-			usleep(PATIENCE_USEC);
+		usleep(PATIENCE_USEC);
 	}
 	return because(why, "VmPin is %ld pages instead of %ld", pinned, expected);
 }
@@ -487,11 +490,8 @@ static int do_close(struct world *world, struct op *op, struct reason *why)
 		return IDLE;
 	fuzz_log(world, "ring %u", r);
 	ring_close(world, &world->rings[r]);
-	/*
-	 * What a ring leaves to be done has an end, but no moment; and what other rings have too
-	 * does not tell.
-	 */
-	return charge_check(world, true, why) || user_check(world, why) ? -1 : DONE;
+	/* What other rings have too does not tell whether it is gone, but the page of a ring does. */
+	return user_check(world, why);
 }
 
 bool random_buffer(struct world *world, struct op *op, unsigned int *ring, unsigned int *slot)
