@@ -111,5 +111,7 @@ check-kunit-red: tree ## plant faults in mm, one after the other: do the KUnit c
 clean: ## remove build/ (the cache stays)
 	rm -rf $(BUILD)
 
-.PHONY: help setup tree series export run readme check lint kunit check-series check-fio \
-	check-races check-races-red check-kunit-red check-long programs clean check-arches bench bench-redraw bench-check bench-pin bench-native
+.PHONY: help setup tree series export run readme bench bench-redraw bench-check \
+	bench-pin bench-native check lint kunit check-series check-arches check-fio \
+	check-ext check-liburing check-long check-fuzz-pure check-races check-races-red \
+	check-kunit-red clean programs
