@@ -108,10 +108,22 @@ check-races-red: tree ## weaken GUP-fast in many ways: do the race cases see it?
 check-kunit-red: tree ## plant faults in mm, one after the other: do the KUnit cases see them?
 	@tests/kunit-red
 
+check-faults: tree ## every allocation and copy fails once, all sizes
+	@tests/faults
+
+check-debug: tree ## KUnit and guest programs on kernels with KASAN & co., and with KCSAN
+	@tests/check --table tests/debug --results $(BUILD)/debug $(CHECKS)
+
+check-fuzz: tree ## random operations against a model, on the debug kernel (TIME=10m, FUZZ="--seed N")
+	@tests/fuzz --time $(or $(TIME),10m) $(FUZZ)
+
+check-stress: tree ## buffers under memory pressure, in control groups, killed ..., 40 s for each case
+	@tests/stress
+
 clean: ## remove build/ (the cache stays)
 	rm -rf $(BUILD)
 
 .PHONY: help setup tree series export run readme bench bench-redraw bench-check \
 	bench-pin bench-native check lint kunit check-series check-arches check-fio \
 	check-ext check-liburing check-long check-fuzz-pure check-races check-races-red \
-	check-kunit-red clean programs
+	check-kunit-red check-faults check-debug check-fuzz check-stress clean programs
