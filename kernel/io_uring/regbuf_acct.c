@@ -70,6 +70,7 @@ struct io_regbuf_acct *io_regbuf_acct_get(struct user_struct *user,
 
 void io_regbuf_acct_put(struct io_regbuf_acct *acct)
 {
+	unsigned long index;
 	int i;
 
 	if (!acct || !refcount_dec_and_mutex_lock(&acct->refs, &regbuf_accts_lock))
@@ -77,8 +78,13 @@ void io_regbuf_acct_put(struct io_regbuf_acct *acct)
 	hash_del(&acct->node);
 	mutex_unlock(&regbuf_accts_lock);
 
-	for (i = 0; i < ARRAY_SIZE(acct->blocks); i++)
-		WARN_ON_ONCE(!xa_empty(&acct->blocks[i]));
+	for (i = 0; i < ARRAY_SIZE(acct->blocks); i++) {
+		index = 0;
+		WARN_ON_ONCE(xa_find(&acct->blocks[i], &index, ULONG_MAX,
+				     XA_PRESENT));
+		/* A store that failed may have left nodes without entries. */
+		xa_destroy(&acct->blocks[i]);
+	}
 	free_uid(acct->user);
 	mmdrop(acct->mm);
 	kfree(acct);

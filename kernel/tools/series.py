@@ -12,7 +12,8 @@ from pathlib import Path
 from kgit import KERNEL, Index, Refused, commit_tree, commits_between, git
 
 # In kernel/, but not files of the kernel. Tools are the files in kernel/tools itself.
-OURS = re.compile(r"series|cover-letter\.txt|patches/.*|tools/[^/]+|.*/__pycache__/.*")
+OURS = re.compile(r"series|cover-letter\.txt|patches/.*|tools/[^/]+|.*/__pycache__/.*|"
+                  r"Documentation/found-in-stock\.md")
 
 
 @dataclass

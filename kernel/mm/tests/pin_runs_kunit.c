@@ -221,6 +221,7 @@ static void vs_pages(struct kunit *test)
 		unpin_user_runs(&all, UNPIN_DIRTY_LOCK);
 		unpin_user_pages(pages, nr);
 		KUNIT_EXPECT_EQ(test, pins_held(), start);
+		expect_unpinned(test, pages, nr);
 		unmap_user(test, addr, m->len);
 	}
 }

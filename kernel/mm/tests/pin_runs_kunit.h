@@ -88,6 +88,7 @@ void reference(struct kunit *test, unsigned long addr, unsigned long nr,
 	       unsigned int gup_flags, struct page **pages);
 long expect_runs(struct kunit *test, const struct pin_runs *runs,
 		 struct page **pages, unsigned long nr);
+void expect_unpinned(struct kunit *test, struct page **pages, unsigned long nr);
 unsigned long expect_chunks(struct kunit *test, unsigned long addr,
 			    unsigned long nr, unsigned int gup_flags,
 			    struct page **pages, enum pin_runs_format format,

@@ -206,3 +206,20 @@ unsigned long expect_chunks(struct kunit *test, unsigned long addr,
 	}
 	return total;
 }
+
+/* The statistics may say so and be wrong: nothing is left on the folios. */
+void expect_unpinned(struct kunit *test, struct page **pages, unsigned long nr)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr; i++) {
+		struct folio *folio = page_folio(pages[i]);
+
+		if (is_zero_folio(folio) || is_huge_zero_folio(folio))
+			continue;
+		if (folio_maybe_dma_pinned(folio)) {
+			KUNIT_FAIL(test, "page %lu is still pinned", i);
+			return;
+		}
+	}
+}
