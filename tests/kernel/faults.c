@@ -293,7 +293,7 @@ static long run_points(struct fault_world *w, struct fault_memory *memory, struc
 		       struct reason *why)
 {
 	struct expected expected = { .start = held_now() };
-	unsigned int times = w->c->op->many && w->c->len >= 4 * MIB &&
+	unsigned int times = !options.quick && w->c->op->many && w->c->len >= 4 * MIB &&
 			     memory->kind->layout.backing == BACKING_4K ? MANY_TIMES : 1;
 	struct tally ignored = { };
 	struct slabs slabs;
