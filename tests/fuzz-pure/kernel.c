@@ -81,7 +81,7 @@ void *page_address(struct page *page)
 }
 
 /* Where @index is, or has to be */
-static unsigned int xa_find(const struct xarray *xa, unsigned long index)
+static unsigned int position(const struct xarray *xa, unsigned long index)
 {
 	unsigned int i = 0;
 
@@ -92,7 +92,7 @@ static unsigned int xa_find(const struct xarray *xa, unsigned long index)
 
 void *xa_load(struct xarray *xa, unsigned long index)
 {
-	unsigned int i = xa_find(xa, index);
+	unsigned int i = position(xa, index);
 
 	return i < xa->nr ? xa->entries[i].ptr : NULL;
 }
@@ -113,7 +113,7 @@ void *xa_store(struct xarray *xa, unsigned long index, void *ptr, gfp_t gfp)
 
 void *xa_erase(struct xarray *xa, unsigned long index)
 {
-	unsigned int i = xa_find(xa, index);
+	unsigned int i = position(xa, index);
 	void *ptr;
 
 	must(i < xa->nr);
