@@ -37,7 +37,7 @@ static struct {
 } opt = {
 	.steps = 150,
 	.seconds = 60,
-	.limit = 300,
+	.limit = 1500,
 	.shrink = 240,
 };
 
@@ -350,7 +350,7 @@ static void usage(void)
 	      "  --sequences N  instead of a time\n"
 	      "  --keep N,...   only these operations of each sequence\n"
 	      "  --shrink S     seconds to make a failing sequence shorter, 0: do not (240)\n"
-	      "  --limit S      seconds for one sequence (300)\n"
+	      "  --limit S      seconds for one sequence (1500)\n"
 	      "  --verbose      print each operation\n"
 	      "DEVICE has an ext4, which is written to.\n", stderr);
 	exit(2);
