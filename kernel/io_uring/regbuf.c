@@ -312,7 +312,8 @@ static void regbuf_stage_shrink(struct regbuf_stage *stage,
 	used = ALIGN(used, sizeof(u64));
 	if (list_empty(&stage->full) && stage->runs.entries != stage->first &&
 	    used <= stage->runs.bytes / 2 &&
-	    stage->nr_pages * sizeof(u64) < stage->runs.bytes + layout->bytes)
+	    stage->nr_pages * sizeof(u64) < stage->runs.bytes + layout->bytes +
+					    sizeof(struct io_mapped_ubuf))
 		regbuf_stage_move(stage, used);
 }
 
