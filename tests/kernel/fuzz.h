@@ -20,6 +20,7 @@
 
 #include <liburing.h>
 #include <stdint.h>
+#include <sys/mman.h>
 
 #include "acct_rules.h"
 #include "charge.h"
@@ -27,6 +28,15 @@
 #include "folios.h"
 #include "tcp_pair.h"
 #include "util.h"
+
+/* What bookworm's headers do not have */
+#ifndef MADV_COLD
+#define MADV_COLD	20
+#define MADV_PAGEOUT	21
+#endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE	25
+#endif
 
 #define PAGE		(4 * KIB)
 #define HUGE_PAGES	512UL

@@ -18,14 +18,6 @@
 #include "fuzz.h"
 #include "uring.h"
 
-#ifndef MADV_COLD
-#define MADV_COLD	20
-#define MADV_PAGEOUT	21
-#endif
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE	25
-#endif
-
 #define TIMES_MAX	60		/* registered in a round */
 /* What takes long is done less often. */
 #define PAGES_MAX	8192		/* to be registered in all */
