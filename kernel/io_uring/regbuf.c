@@ -631,7 +631,7 @@ static __always_inline int regbuf_offset(const struct io_mapped_ubuf *imu,
 
 	if (unlikely(len > MAX_RW_COUNT))
 		return -EFAULT;
-	if (unlikely(off > imu->len || len > imu->len - off))
+	if (unlikely(off > imu->len || off + len > imu->len))
 		return -EFAULT;
 	*offset = array_index_nospec((size_t)off, imu->len);
 	return 0;

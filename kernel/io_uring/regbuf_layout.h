@@ -213,9 +213,15 @@ static inline u32 *regbuf_starts(const struct io_mapped_ubuf *imu)
 		       (size_t)imu->nr_bvecs * sizeof(struct bio_vec));
 }
 
+/* Both tables are one array: the index in start[] of middle[0] */
+static inline size_t regbuf_middle_index(const struct io_mapped_ubuf *imu)
+{
+	return (size_t)imu->nr_bvecs + 1;
+}
+
 static inline u32 *regbuf_middles(const struct io_mapped_ubuf *imu)
 {
-	return regbuf_starts(imu) + imu->nr_bvecs + 1;
+	return regbuf_starts(imu) + regbuf_middle_index(imu);
 }
 
 /* Pages of a bucket before its middle */
@@ -442,6 +448,7 @@ static __always_inline u32 regbuf_span_quick(const struct io_mapped_ubuf *imu,
 					     size_t offset, size_t len,
 					     u32 *first, size_t *skip)
 {
+	const u32 *start;
 	u64 pos, page, in;
 
 	if (imu->layout == IO_REGBUF_UNIFORM) {
@@ -456,12 +463,16 @@ static __always_inline u32 regbuf_span_quick(const struct io_mapped_ubuf *imu,
 
 	pos = (u64)offset + imu->bvec[0].bv_offset;
 	page = pos >> PAGE_SHIFT;
-	*first = regbuf_middles(imu)[page >> imu->shift];
+	start = regbuf_starts(imu);
+	*first = start[regbuf_middle_index(imu) + (page >> imu->shift)];
 	/* A page before the bvec makes this more than any length. */
-	in = ((u64)((u32)page - regbuf_starts(imu)[*first]) << PAGE_SHIFT) +
-	     (pos & (PAGE_SIZE - 1)) - imu->bvec[*first].bv_offset;
+	in = (u64)((u32)page - start[*first]) << PAGE_SHIFT;
+	in += pos & (PAGE_SIZE - 1);
+	in -= imu->bvec[*first].bv_offset;
 	*skip = in;
-	return in + len <= imu->bvec[*first].bv_len;
+	if (unlikely(in + len > imu->bvec[*first].bv_len))
+		return 0;
+	return 1;
 }
 
 /*
