@@ -3,7 +3,7 @@
  * ublk_kbuf: kernel buffers, the pages of a block device's requests, by the ways that registered
  * buffers go. A ublk server in this process keeps the device in a file and moves the data by
  * READ_FIXED, WRITE_FIXED and vectored forms, of the whole request and of parts of it
- * (ublk_server.h). On the other side are direct reads and writes of the device, of memory of all
+ * (ublk_server.h). The layout that the kernel tells of each is compared with the request. On the other side are direct reads and writes of the device, of memory of all
  * layouts and of several pieces; the file is compared with them.
  *
  * All of it twice: with buffers registered by a command for each request, and by the driver.
@@ -106,7 +106,7 @@ static int open_block_device(struct reason *why)
 	return because(why, "%s: %s", DEVICE, strerror(errno));
 }
 
-/* 0, 1 if there is no ublk, or -1; both with @why. */
+/* 0, 1 if the kernel lacks something, or -1; both with @why. */
 static int run(bool auto_register, struct reason *why)
 {
 	static struct ublk_server server;
@@ -138,9 +138,14 @@ static int run(bool auto_register, struct reason *why)
 	close(server.file);
 	if (!ret && server.transfers < TRANSFERS)
 		ret = because(why, "only %lu transfers of the server", server.transfers);
+	if (!ret && server.layouts_told && server.layouts < TRANSFERS)
+		ret = because(why, "only %lu layouts of kernel buffers", server.layouts);
 	if (!ret)
-		printf("     %lu requests, %lu transfers of kernel buffers, %lu refused\n",
-		       server.requests, server.transfers, server.refused);
+		printf("     %lu requests, %lu transfers of kernel buffers, %lu refused, "
+		       "%lu layouts\n",
+		       server.requests, server.transfers, server.refused, server.layouts);
+	if (!ret && !server.layouts_told)
+		ret = -because(why, "all but layouts, which this kernel does not tell");
 	return ret;
 }
 

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
+/* The kernel's own header first: liburing's copy may be older. */
+#include <linux/io_uring.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/ublk_cmd.h>
@@ -152,6 +155,50 @@ static void start_transfer(struct ublk_server *server, unsigned int tag)
 	}
 }
 
+static void complain(struct ublk_server *server, const char *what, int result)
+{
+	if (!server->failed)
+		because(&server->why, "ublk server: %s: %d", what, result);
+	server->failed = true;
+}
+
+static int get_layout(struct ublk_server *server, unsigned int tag,
+		      struct io_uring_buffer_layout *l)
+{
+	memset(l, 0, sizeof(*l));
+	l->index = tag;
+	return uring_register(server->ring.ring_fd, IORING_REGISTER_BUFFER_LAYOUT, l, sizeof(*l));
+}
+
+/* What the kernel tells of the buffer, against what the driver says of the request. */
+static void check_layout(struct ublk_server *server, unsigned int tag)
+{
+	const struct ublksrv_io_desc *desc = descriptor(server, tag);
+	bool write = (desc->op_flags & 0xff) == UBLK_IO_OP_WRITE;
+	__u32 flags = IORING_BUFFER_LAYOUT_LINEAR | IORING_BUFFER_LAYOUT_KERNEL |
+		      (write ? IORING_BUFFER_LAYOUT_READ_ONLY : 0);
+	struct io_uring_buffer_layout l;
+	int ret;
+
+	if (!server->layouts_told)
+		return;
+	ret = get_layout(server, tag, &l);
+	if (ret)
+		complain(server, "the layout of a buffer", ret);
+	else if (l.flags != flags)
+		complain(server, "flags of a layout", (int)l.flags);
+	else if (l.len != desc->nr_sectors * SECTOR)
+		complain(server, "bytes of a layout", (int)l.len);
+	else if (l.charged_bytes)
+		complain(server, "bytes charged for a kernel buffer", (int)l.charged_bytes);
+	else if (!l.smallest_run || l.smallest_run > l.largest_run ||
+		 l.nr_runs * l.smallest_run > l.len || l.nr_runs * l.largest_run < l.len)
+		complain(server, "runs of a layout", (int)l.nr_runs);
+	else if (l.metadata_bytes < l.nr_runs * 16)
+		complain(server, "metadata of a layout", (int)l.metadata_bytes);
+	server->layouts++;
+}
+
 /* Into the source of a write, out of the destination of a read, and beyond the end. */
 static void start_wrong(struct ublk_server *server, unsigned int tag)
 {
@@ -159,15 +206,9 @@ static void start_wrong(struct ublk_server *server, unsigned int tag)
 	bool write = (desc->op_flags & 0xff) == UBLK_IO_OP_WRITE;
 	unsigned long len = desc->nr_sectors * SECTOR;
 
+	check_layout(server, tag);
 	transfer(server, tag, STAGE_WRONG, !write, 0, len, 0);
 	transfer(server, tag, STAGE_WRONG, write, len - 1, 2, 0);
-}
-
-static void complain(struct ublk_server *server, const char *what, int result)
-{
-	if (!server->failed)
-		because(&server->why, "ublk server: %s: %d", what, result);
-	server->failed = true;
 }
 
 static void commit(struct ublk_server *server, unsigned int tag)
@@ -337,6 +378,7 @@ static int open_device(const char *path)
 int ublk_server_start(struct ublk_server *server, struct reason *why)
 {
 	struct io_uring_params sqe128 = { .flags = IORING_SETUP_SQE128 };
+	struct io_uring_buffer_layout l;
 	int ret;
 
 	ret = io_uring_queue_init_params(4, &server->control, &sqe128);
@@ -346,6 +388,8 @@ int ublk_server_start(struct ublk_server *server, struct reason *why)
 		ret = io_uring_register_buffers_sparse(&server->ring, UBLK_DEPTH);
 	if (ret)
 		die("ublk server: rings: %s", strerror(-ret));
+	/* An empty entry, or a kernel that does not know the question. */
+	server->layouts_told = get_layout(server, 0, &l) == -ENOENT;
 	ret = add_device(server, why);
 	if (ret)
 		return ret;

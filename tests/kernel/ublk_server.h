@@ -24,6 +24,8 @@ struct ublk_server {
 	unsigned long requests;
 	unsigned long transfers;	/* of fixed buffers */
 	unsigned long refused;		/* that had to be refused, and were */
+	bool layouts_told;		/* the kernel has IORING_REGISTER_BUFFER_LAYOUT */
+	unsigned long layouts;		/* that were compared with the request */
 	bool failed;
 	struct reason why;
 	/* Its own */
