@@ -37,6 +37,38 @@ static void append(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pins_held(), before);
 }
 
+/* What is released leaves all of its room, also that of sizes. */
+static void reuse(struct kunit *test)
+{
+	unsigned long addr = map_thirds(test, SZ_1M), nr = SZ_1M >> PAGE_SHIFT;
+	struct page **pages = alloc_pages_array(test, nr);
+	enum pin_runs_format format;
+	struct pin_runs runs;
+	long pinned = 0, ret;
+	u64 buf[16];
+	int i;
+
+	reference(test, addr, nr, FOLL_WRITE, pages);
+	for (format = 0; format < PIN_RUNS_NR_FORMATS; format++) {
+		init_chunk(&runs, format, buf, sizeof(buf));
+		for (i = 0; i < 3; i++) {
+			u32 room = pin_runs_room(&runs);
+
+			ret = pin_user_runs_fast(addr, nr, FOLL_WRITE, &runs);
+			KUNIT_ASSERT_GT(test, ret, 0);
+			KUNIT_EXPECT_LT(test, ret, nr);
+			if (i)
+				KUNIT_EXPECT_EQ(test, ret, pinned);
+			pinned = ret;
+			expect_runs(test, &runs, pages, ret);
+			unpin_user_runs(&runs, UNPIN_CLEAN);
+			KUNIT_EXPECT_EQ(test, runs.nr, 0);
+			KUNIT_EXPECT_EQ(test, pin_runs_room(&runs), room);
+		}
+	}
+	unpin_user_pages(pages, nr);
+}
+
 /* One pin for each run, also if a run is spread over several bio_vecs. */
 static void unpin_bvecs(struct kunit *test)
 {
@@ -47,7 +79,7 @@ static void unpin_bvecs(struct kunit *test)
 	struct bio_vec *bvecs;
 	struct pin_run run;
 	u64 buf[16];
-	int nr = 0;
+	int nr = 0, i;
 
 	bvecs = kunit_kcalloc(test, 1024, sizeof(*bvecs), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, bvecs);
@@ -64,6 +96,12 @@ static void unpin_bvecs(struct kunit *test)
 	bvecs[0].bv_offset = 100;
 	bvecs[0].bv_len -= 100;
 	bvecs[nr - 1].bv_len = 1;
+	/* A page that is used in part is a page of the run. */
+	pin_runs_init_bvecs(&runs, bvecs, nr);
+	runs.nr = nr;
+	it = (struct pin_runs_iter){ };
+	for (i = 0; pin_runs_next(&runs, &it, &run); i++)
+		KUNIT_EXPECT_EQ_MSG(test, run.nr_pages, 1, "bio_vec %d", i);
 	unpin_user_bvecs(bvecs, nr, UNPIN_DIRTY_LOCK);
 	KUNIT_EXPECT_EQ(test, pins_held(), before);
 }
@@ -165,6 +203,25 @@ static void sg_chunks_meet(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pins_held() - before, singles + 1);
 	unpin_user_sg(&append, UNPIN_DIRTY_LOCK);
 	KUNIT_EXPECT_EQ(test, pins_held(), before);
+}
+
+/* What cannot be is refused before anything is pinned. */
+static void sg_arguments(struct kunit *test)
+{
+	unsigned long addr = map_4k(test, SZ_64K);
+	struct sg_append_table append = { };
+	long acquired = pins_acquired();
+
+	KUNIT_EXPECT_EQ(test, pin_user_sg(addr, 0, FOLL_WRITE, UINT_MAX, &append),
+			-EINVAL);
+	KUNIT_EXPECT_EQ(test, pin_user_sg(addr, SZ_64K, FOLL_WRITE, PAGE_SIZE - 1,
+					  &append), -EINVAL);
+	KUNIT_EXPECT_EQ(test, pin_user_sg(addr, SIZE_MAX, FOLL_WRITE, UINT_MAX,
+					  &append), -EOVERFLOW);
+	KUNIT_EXPECT_EQ(test, pin_user_sg(-PAGE_SIZE, 2 * PAGE_SIZE, FOLL_WRITE,
+					  UINT_MAX, &append), -EOVERFLOW);
+	KUNIT_EXPECT_EQ(test, pins_acquired(), acquired);
+	KUNIT_EXPECT_NULL(test, append.sgt.sgl);
 }
 
 /*
@@ -511,11 +568,13 @@ static void pgmap(struct kunit *test)
 
 static struct kunit_case pin_runs_calls_cases[] = {
 	KUNIT_CASE(append),
+	KUNIT_CASE(reuse),
 	KUNIT_CASE(unpin_bvecs),
 	KUNIT_CASE(dirty),
 	KUNIT_CASE(dirty_lock),
 	KUNIT_CASE(sg),
 	KUNIT_CASE(sg_chunks_meet),
+	KUNIT_CASE(sg_arguments),
 	KUNIT_CASE(alloc),
 	KUNIT_CASE(on_stack),
 	KUNIT_CASE(resume_reads),
