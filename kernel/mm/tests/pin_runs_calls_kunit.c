@@ -40,7 +40,7 @@ static void append(struct kunit *test)
 /* What is released leaves all of its room, also that of sizes. */
 static void reuse(struct kunit *test)
 {
-	unsigned long addr = map_thirds(test, SZ_1M), nr = SZ_1M >> PAGE_SHIFT;
+	unsigned long nr = PMD_SIZE >> PAGE_SHIFT, addr = map_thirds(test, PMD_SIZE);
 	struct page **pages = alloc_pages_array(test, nr);
 	enum pin_runs_format format;
 	struct pin_runs runs;
