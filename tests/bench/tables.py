@@ -7,6 +7,7 @@ from guests import KERNELS, insn, size, times
 
 OPS = ("register", "unregister", "clone", "unclone", "update")
 FIT_FROM = 16 << 20             # bytes; below, what does not grow is most of the cost
+PIN_REFERENCES = 1024           # the kernel's GUP_PIN_COUNTING_BIAS
 NOTE = "Instructions of the guest, user and kernel. Ratios are stock / patched.\n"
 
 
@@ -86,6 +87,41 @@ def growth_table(part):
         "be pinned, whatever the kernel.\n")
 
 
+def atomics_table(part):
+    rows = [["buffer", "size", "kernel", *(head for op in ("register", "unregister")
+                                           for head in (op, "per page", "refs"))]]
+    rows[0] += ["update", "clone", "pin, unpin", "as runs", "ratio, register"]
+    for _, any_one, stock, patched in pairs(part):
+        for kernel, record in zip(KERNELS, (stock, patched)):
+            if not record:
+                continue
+            row = [any_one["title"], size(any_one, "bytes", 0), kernel]
+            for op in ("register", "unregister"):
+                ops = record.get(f"{op}_ref_ops")
+                row += [str(ops if ops is not None else record["result"]),
+                        f"{ops / (record['bytes'] >> 12):.3g}" if ops is not None else "",
+                        refs(record, op)]
+            row += [str(record.get(key, "")) for key in
+                    ("update_ref_ops", "clone_ref_ops", "pin_pages_ref_ops", "pin_runs_ref_ops")]
+            rows.append([*row, times(stock, patched, "register_ref_ops")
+                         if kernel == "patched" else ""])
+    return guests.markdown(rows, {0, 2}) + (
+        "\nAtomic operations on the reference counts of the buffer's folios, each counted by the "
+        "kernel, and for each 4K page of the buffer. Refs are the references that they added "
+        f"and dropped: a pin is {PIN_REFERENCES} of them on a folio of one page, and one on a "
+        "larger folio. There each pin, or each number of pins at once, is an operation on the "
+        "folio's count of pins besides (`_pincount`), for which the kernel has no event: it is "
+        "not in these figures. The last two are for pinning all of the buffer and releasing it, "
+        "by `pin_user_pages_fast()` and, where there is one, `pin_user_runs_fast()`.\n")
+
+
+def refs(record, op):
+    """References added and dropped by an operation, what is none left out."""
+    counts_of = ((sign, record.get(f"{op}_refs_{what}", 0))
+                 for sign, what in (("+", "taken"), ("-", "dropped")))
+    return " ".join(f"{sign}{count}" for sign, count in counts_of if count)
+
+
 def io_table(part):
     rows = [["buffer", "target", "call", "length", "offsets", "stock", "patched", "ratio"]]
     for _, any_one, stock, patched in pairs(part):
@@ -119,7 +155,7 @@ def pin_table(part):
 def counts(record):
     """All of a record that should be small."""
     return {key: value for key, value in record.items() if isinstance(value, int) and
-            (key == "insn" or key.endswith(("_insn", "_per_io", "_usec")) or
+            (key == "insn" or key.endswith(("_insn", "_per_io", "_usec", "_ref_ops")) or
              key in ("metadata_bytes", "peak_bytes", "beyond_bytes"))}
 
 
@@ -147,6 +183,7 @@ def worse_table(parts):
 
 SECTIONS = {
     "register": (("Registered buffers", register_table), ("How the cost grows", growth_table)),
+    "atomics": (("Atomic operations", atomics_table),),
     "io": (("Instructions for each transfer", io_table),),
     "fio": (("Whole processes", process_table),),
     "pin": (("Pinning alone", pin_table),),
