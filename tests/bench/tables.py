@@ -99,20 +99,27 @@ def atomics_table(part):
             for op in ("register", "unregister"):
                 ops = record.get(f"{op}_ref_ops")
                 row += [str(ops if ops is not None else record["result"]),
-                        f"{ops / (record['bytes'] >> 12):.3g}" if ops is not None else "",
-                        refs(record, op)]
+                        per_page(ops, record["bytes"] >> 12), refs(record, op)]
             row += [str(record.get(key, "")) for key in
                     ("update_ref_ops", "clone_ref_ops", "pin_pages_ref_ops", "pin_runs_ref_ops")]
             rows.append([*row, times(stock, patched, "register_ref_ops")
                          if kernel == "patched" else ""])
     return guests.markdown(rows, {0, 2}) + (
         "\nAtomic operations on the reference counts of the buffer's folios, each counted by the "
-        "kernel, and for each 4K page of the buffer. Refs are the references that they added "
-        f"and dropped: a pin is {PIN_REFERENCES} of them on a folio of one page, and one on a "
-        "larger folio. There each pin, or each number of pins at once, is an operation on the "
-        "folio's count of pins besides (`_pincount`), for which the kernel has no event: it is "
-        "not in these figures. The last two are for pinning all of the buffer and releasing it, "
-        "by `pin_user_pages_fast()` and, where there is one, `pin_user_runs_fast()`.\n")
+        "kernel, for the whole buffer and for each 4K page of it. Refs are the references that "
+        f"they added and dropped: a pin is {PIN_REFERENCES} of them on a folio of one page, and "
+        "one on a larger folio. The columns before the ratio are for pinning all of the buffer "
+        "and releasing it again, by `pin_user_pages_fast()` and, where there is one, by "
+        "`pin_user_runs_fast()`.\n\n"
+        "Pinning and unpinning a larger folio goes with an operation on its count of pins "
+        "(`_pincount`) each time. The kernel has no event for those, and they are not in these "
+        "figures.\n")
+
+
+def per_page(ops, pages):
+    if not ops:
+        return ""
+    return f"{ops / pages:.3g}" if ops / pages > 0.1 else f"1 / {pages / ops:.0f}"
 
 
 def refs(record, op):
