@@ -37,23 +37,27 @@ run: $(BUILD)/guest.img ## build stock and patched, boot both, register buffers,
 readme: RUN_ARGS += --readme README.md
 readme: run ## make run, and its table into README.md
 
-# One build of each kernel and one image for both.
-BENCH_RUN = set -e; for config in run irqsoff; do for variant in stock patched; do \
+# The configurations that the parts of a bench need
+BENCH_PARTS = $(or $(BENCH),pin atomics)
+BENCH_CONFIGS = run $(if $(filter pin,$(BENCH_PARTS)),irqsoff) \
+	$(if $(filter atomics,$(BENCH_PARTS)),pageref)
+# $(1) configurations; $(2) the script. One build of each kernel and one image for both.
+BENCH_RUN = set -e; for config in $(1); do for variant in stock patched; do \
 		kernel=$$(kernel/tools/build $$variant $$config); \
 		args="$$args --$$variant$$([ $$config = run ] || echo -$$config) $$kernel"; \
-	done; done; $(1) $$args --image $(BUILD)/bench.img
+	done; done; $(2) $$args --image $(BUILD)/bench.img
 
-bench: $(BUILD)/bench.img ## measure stock and patched: tables, pictures (BENCH="pin register io fio")
-	@$(call BENCH_RUN,tests/bench/bench) --readme tests/bench/README.md $(BENCH_ARGS) $(BENCH)
+bench: $(BUILD)/bench.img ## measure stock and patched: tables, pictures (BENCH="pin register atomics io fio")
+	@$(call BENCH_RUN,$(BENCH_CONFIGS),tests/bench/bench) --readme tests/bench/README.md $(BENCH_ARGS) $(BENCH)
 
 bench-redraw: setup ## tables and pictures again, of the results that are there
 	@tests/bench/bench --redraw --readme tests/bench/README.md >/dev/null
 
 bench-check: $(BUILD)/bench.img ## fail if a count is more than 1 % above the committed results
-	@$(call BENCH_RUN,tests/bench/bench) --check $(BENCH_ARGS) $(BENCH)
+	@$(call BENCH_RUN,$(BENCH_CONFIGS),tests/bench/bench) --check $(BENCH_ARGS) $(BENCH)
 
 bench-pin: $(BUILD)/bench.img ## pinning alone, against its bounds
-	@$(call BENCH_RUN,tests/bench/pin-table) $(BENCH_ARGS)
+	@$(call BENCH_RUN,run irqsoff,tests/bench/pin-table) $(BENCH_ARGS)
 
 bench-native: programs ## this machine's own kernel by the clock (root)
 	@tests/bench/bench-native --program $(BUILD)/tests/kernel/reg_bench $(BENCH_ARGS)

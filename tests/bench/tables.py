@@ -7,6 +7,7 @@ from guests import KERNELS, insn, size, times
 
 OPS = ("register", "unregister", "clone", "unclone", "update")
 FIT_FROM = 16 << 20             # bytes; below, what does not grow is most of the cost
+PIN_REFERENCES = 1024           # the kernel's GUP_PIN_COUNTING_BIAS
 NOTE = "Instructions of the guest, user and kernel. Ratios are stock / patched.\n"
 
 
@@ -86,6 +87,48 @@ def growth_table(part):
         "be pinned, whatever the kernel.\n")
 
 
+def atomics_table(part):
+    rows = [["buffer", "size", "kernel", *(head for op in ("register", "unregister")
+                                           for head in (op, "per page", "refs"))]]
+    rows[0] += ["update", "clone", "pin, unpin", "as runs", "ratio, register"]
+    for _, any_one, stock, patched in pairs(part):
+        for kernel, record in zip(KERNELS, (stock, patched)):
+            if not record:
+                continue
+            row = [any_one["title"], size(any_one, "bytes", 0), kernel]
+            for op in ("register", "unregister"):
+                ops = record.get(f"{op}_ref_ops")
+                row += [str(ops if ops is not None else record["result"]),
+                        per_page(ops, record["bytes"] >> 12), refs(record, op)]
+            row += [str(record.get(key, "")) for key in
+                    ("update_ref_ops", "clone_ref_ops", "pin_pages_ref_ops", "pin_runs_ref_ops")]
+            rows.append([*row, times(stock, patched, "register_ref_ops")
+                         if kernel == "patched" else ""])
+    return guests.markdown(rows, {0, 2}) + (
+        "\nAtomic operations on the reference counts of the buffer's folios, each counted by the "
+        "kernel, for the whole buffer and for each 4K page of it. Refs are the references that "
+        f"they added and dropped: a pin is {PIN_REFERENCES} of them on a folio of one page, and "
+        "one on a larger folio. The columns before the ratio are for pinning all of the buffer "
+        "and releasing it again, by `pin_user_pages_fast()` and, where there is one, by "
+        "`pin_user_runs_fast()`.\n\n"
+        "Pinning and unpinning a larger folio goes with an operation on its count of pins "
+        "(`_pincount`) each time. The kernel has no event for those, and they are not in these "
+        "figures.\n")
+
+
+def per_page(ops, pages):
+    if not ops:
+        return ""
+    return f"{ops / pages:.3g}" if ops / pages > 0.1 else f"1 / {pages / ops:.0f}"
+
+
+def refs(record, op):
+    """References added and dropped by an operation, what is none left out."""
+    counts_of = ((sign, record.get(f"{op}_refs_{what}", 0))
+                 for sign, what in (("+", "taken"), ("-", "dropped")))
+    return " ".join(f"{sign}{count}" for sign, count in counts_of if count)
+
+
 def io_table(part):
     rows = [["buffer", "target", "call", "length", "offsets", "stock", "patched", "ratio"]]
     for _, any_one, stock, patched in pairs(part):
@@ -119,7 +162,7 @@ def pin_table(part):
 def counts(record):
     """All of a record that should be small."""
     return {key: value for key, value in record.items() if isinstance(value, int) and
-            (key == "insn" or key.endswith(("_insn", "_per_io", "_usec")) or
+            (key == "insn" or key.endswith(("_insn", "_per_io", "_usec", "_ref_ops")) or
              key in ("metadata_bytes", "peak_bytes", "beyond_bytes"))}
 
 
@@ -147,6 +190,7 @@ def worse_table(parts):
 
 SECTIONS = {
     "register": (("Registered buffers", register_table), ("How the cost grows", growth_table)),
+    "atomics": (("Atomic operations", atomics_table),),
     "io": (("Instructions for each transfer", io_table),),
     "fio": (("Whole processes", process_table),),
     "pin": (("Pinning alone", pin_table),),

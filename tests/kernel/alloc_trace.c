@@ -3,15 +3,13 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "alloc_trace.h"
+#include "tracefs.h"
 
-#define TRACEFS		"/sys/kernel/tracing"
-#define INSTANCE	TRACEFS "/instances/alloc_trace"
+#define INSTANCE	"instances/alloc_trace"
 #define PAGE		4096UL
 #define GUARD_PAGE	PAGE
 /* Room for the pages that vfree() returns one by one */
@@ -44,14 +42,7 @@ static const struct event {
 
 static int set(const char *name, const char *value, struct reason *why)
 {
-	char path[160];
-	int ret;
-
-	snprintf(path, sizeof(path), INSTANCE "/%s", name);
-	ret = write_string(path, value);
-	if (ret)
-		return because(why, "cannot write %s to %s: %s", value, path, strerror(-ret));
-	return 0;
+	return tracefs_set(INSTANCE, name, value, why);
 }
 
 int alloc_trace_open(struct alloc_trace *trace, struct reason *why)
@@ -59,10 +50,8 @@ int alloc_trace_open(struct alloc_trace *trace, struct reason *why)
 	char name[96];
 
 	trace->on_fd = -1;
-	if (access(TRACEFS "/instances", F_OK) && mount("tracefs", TRACEFS, "tracefs", 0, NULL))
-		return because(why, "cannot mount tracefs: %s", strerror(errno));
-	if (mkdir(INSTANCE, 0700) && errno != EEXIST)
-		return because(why, "%s: %s", INSTANCE, strerror(errno));
+	if (tracefs_make_instance(INSTANCE, why))
+		return -1;
 
 	/* Real addresses: hashed ones need randomness that a guest may not have yet. */
 	if (set("tracing_on", "0", why) || set("options/hash-ptr", "0", why) ||
@@ -74,14 +63,14 @@ int alloc_trace_open(struct alloc_trace *trace, struct reason *why)
 		if (set(name, "1", why))
 			goto fail;
 	}
-	trace->on_fd = open(INSTANCE "/tracing_on", O_WRONLY | O_CLOEXEC);
+	trace->on_fd = open(TRACEFS "/" INSTANCE "/tracing_on", O_WRONLY | O_CLOEXEC);
 	if (trace->on_fd < 0) {
-		because(why, "%s/tracing_on: %s", INSTANCE, strerror(errno));
+		because(why, "%s/tracing_on: %s", TRACEFS "/" INSTANCE, strerror(errno));
 		goto fail;
 	}
 	return 0;
 fail:
-	rmdir(INSTANCE);
+	tracefs_remove_instance(INSTANCE);
 	return -1;
 }
 
@@ -91,7 +80,7 @@ void alloc_trace_close(struct alloc_trace *trace)
 		return;
 	close(trace->on_fd);
 	trace->on_fd = -1;
-	rmdir(INSTANCE);
+	tracefs_remove_instance(INSTANCE);
 }
 
 static int set_tracing(struct alloc_trace *trace, const char *value, struct reason *why)
@@ -246,7 +235,7 @@ static int check_lost(struct reason *why)
 	uint64_t lost;
 
 	for (long cpu = 0; cpu < cpus; cpu++) {
-		snprintf(path, sizeof(path), INSTANCE "/per_cpu/cpu%ld/stats", cpu);
+		snprintf(path, sizeof(path), TRACEFS "/" INSTANCE "/per_cpu/cpu%ld/stats", cpu);
 		if (read_key(path, "overrun:", &lost))
 			return because(why, "%s has no overrun line", path);
 		if (lost)
@@ -268,9 +257,9 @@ int alloc_trace_stop(struct alloc_trace *trace, struct alloc_usage *usage, struc
 	memset(usage, 0, sizeof(*usage));
 	if (set_tracing(trace, "0", why) || check_lost(why))
 		return -1;
-	file = fopen(INSTANCE "/trace", "re");
+	file = fopen(TRACEFS "/" INSTANCE "/trace", "re");
 	if (!file)
-		return because(why, "%s/trace: %s", INSTANCE, strerror(errno));
+		return because(why, "%s/trace: %s", TRACEFS "/" INSTANCE, strerror(errno));
 	while (!ret && getline(&line, &size, file) > 0) {
 		if (line[0] == '#' || line[0] == '\n')
 			continue;

@@ -3,31 +3,20 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <unistd.h>
 
 #include "irqsoff.h"
-
-#define TRACEFS		"/sys/kernel/tracing"
+#include "tracefs.h"
 
 static int set(const char *name, const char *value, struct reason *why)
 {
-	char path[96];
-	int ret;
-
-	snprintf(path, sizeof(path), TRACEFS "/%s", name);
-	ret = write_string(path, value);
-	if (ret)
-		return because(why, "cannot write %s to %s: %s", value, path, strerror(-ret));
-	return 0;
+	return tracefs_set(".", name, value, why);
 }
 
 int irqsoff_open(struct irqsoff *tracer, struct reason *why)
 {
 	tracer->on_fd = -1;
-	if (access(TRACEFS "/trace", F_OK) && mount("tracefs", TRACEFS, "tracefs", 0, NULL))
-		return because(why, "cannot mount tracefs: %s", strerror(errno));
-	if (set("tracing_on", "0", why) || set("tracing_thresh", "0", why) ||
+	if (tracefs_mount(why) || set("tracing_on", "0", why) || set("tracing_thresh", "0", why) ||
 	    set("current_tracer", "irqsoff", why))
 		return -1;
 	tracer->on_fd = open(TRACEFS "/tracing_on", O_WRONLY | O_CLOEXEC);

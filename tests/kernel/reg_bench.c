@@ -11,6 +11,11 @@
  *     sum on the way is the peak;
  *  3. the pins are counted.
  *
+ * With --atomics, and in a kernel that tells (see ref_trace.h), what is counted instead is the
+ * atomic operations on reference counts of the buffer's memory in each of these calls, and what
+ * pinning alone takes. The references that are held must be those of the pins that the kernel
+ * says are held, after each call.
+ *
  * A size that the kernel refuses is a result too. Under "qemu -icount shift=N" with one CPU, guest
  * time is an exact count: an instruction is 2^N ns. Results are lines of text, and a JSON object a
  * line with --json.
@@ -26,6 +31,8 @@
 
 #include "alloc_trace.h"
 #include "layouts.h"
+#include "pin.h"
+#include "ref_trace.h"
 #include "registration.h"
 #include "vmstat.h"
 
@@ -33,6 +40,9 @@
 #define TIMES_ENOUGH_NS	100000000	/* in all; then no further time is taken */
 #define FIRST_SIZE	MIB
 #define SIZE_STEP	4
+#define CHUNK		4096
+/* References for each pin of a folio that is one page, the kernel's GUP_PIN_COUNTING_BIAS */
+#define PIN_REFERENCES	1024
 
 static const struct backing_test {
 	const char *name;
@@ -41,8 +51,9 @@ static const struct backing_test {
 } tests[] = {
 	{ "1g", "hugetlb 1G",
 	  { .backing = BACKING_HUGETLB_1G, .size = 64 * TIB, .alias = GIB } },
+	/* Mapping more of these than that takes longer than all else */
 	{ "2m", "hugetlb 2M",
-	  { .backing = BACKING_HUGETLB_2M, .size = TIB, .alias = 256 * MIB } },
+	  { .backing = BACKING_HUGETLB_2M, .size = 16 * TIB, .alias = 256 * MIB } },
 	{ "thp", "THP",
 	  { .backing = BACKING_THP, .size = GIB } },
 	{ "thp-ptes", "THP mapped by PTEs",
@@ -70,10 +81,12 @@ static struct {
 	FILE *json;
 	int icount;			/* shift, or -1 */
 	const char *only;
-	size_t max;			/* of a buffer */
+	size_t min, max;		/* of a buffer */
 	bool metadata;
+	bool atomics;
 } opt = {
 	.icount = -1,
+	.min = FIRST_SIZE,
 	.max = SIZE_MAX,
 	.metadata = true,
 };
@@ -96,9 +109,24 @@ struct result {
 	uint64_t ns[NR_OPS];
 	struct alloc_usage usage;
 	uint64_t pins;
+	struct op_refs {		/* with --atomics */
+		struct ref_usage usage;
+		int64_t pins;		/* held after the call, less those before */
+	} refs[NR_OPS];
+};
+
+/* What --atomics counts besides: all memory of a buffer pinned and released again */
+static const struct pin_test {
+	const char *name;
+	struct pin_method method;
+} pin_tests[] = {
+	{ "pin_pages", { .call = PIN_PAGES, .longterm = true } },
+	{ "pin_runs", { .call = PIN_RUNS, .longterm = true, .chunk_bytes = CHUNK } },
 };
 
 static struct alloc_trace trace;
+static struct ref_trace ref_trace;
+static int gup_test = -1;
 static unsigned int passed, failed;
 
 /* Newer than the oldest liburing that this is compiled with */
@@ -136,7 +164,7 @@ static int time_ops(const struct iovec *iov, struct result *res, struct reason *
 {
 	struct vmstat before, now;
 	struct io_uring ring, clone;
-	int ret = -1;
+	int ret = -1, counted = 0;
 
 	if (ring_init(&ring, false, why))
 		return -1;
@@ -145,12 +173,18 @@ static int time_ops(const struct iovec *iov, struct result *res, struct reason *
 	for (enum op op = 0; op < NR_OPS; op++) {
 		uint64_t start, end;
 
-		if (op == OP_REGISTER)
+		if (op == OP_REGISTER || opt.atomics)
 			vmstat_read(&before);
 		settle();
+		if (opt.atomics && ref_trace_start(&ref_trace, why)) {
+			ret = -1;
+			break;
+		}
 		start = now_ns();
 		ret = do_op(op, &ring, &clone, iov);
 		end = now_ns();
+		if (opt.atomics)
+			counted = ref_trace_stop(&ref_trace, &res->refs[op].usage, why);
 		if (op == OP_REGISTER && ret) {
 			res->error = -ret;
 			ret = 0;
@@ -160,10 +194,17 @@ static int time_ops(const struct iovec *iov, struct result *res, struct reason *
 			because(why, "%s: %s", op_names[op], strerror(-ret));
 			break;
 		}
-		if (op == OP_REGISTER) {
-			vmstat_read(&now);
-			res->pins = now.pin_acquired - before.pin_acquired;
+		if (counted) {
+			ret = -1;
+			break;
 		}
+		if (op == OP_REGISTER || opt.atomics)
+			vmstat_read(&now);
+		if (op == OP_REGISTER)
+			res->pins = now.pin_acquired - before.pin_acquired;
+		if (opt.atomics)
+			res->refs[op].pins = (int64_t)(now.pin_acquired - now.pin_released) -
+					     (int64_t)(before.pin_acquired - before.pin_released);
 		if (end - start < res->ns[op])
 			res->ns[op] = end - start;
 	}
@@ -179,6 +220,8 @@ static int measure(const struct iovec *iov, struct result *res, struct reason *w
 
 	memset(res, 0, sizeof(*res));
 	memset(res->ns, 0xff, sizeof(res->ns));
+	if (opt.atomics)
+		return time_ops(iov, res, why);
 	for (int i = 0; i < TIMES_MAX && total < TIMES_ENOUGH_NS; i++) {
 		if (time_ops(iov, res, why))
 			return -1;
@@ -204,8 +247,88 @@ static void count_least(const struct memory *mem, size_t size, size_t *entries, 
 	*entries += replaced * (mem->page_size / (4 * KIB) - 1);
 }
 
-static void print_result(const struct backing_test *test, const struct memory *mem, size_t bytes,
-			 const struct result *res)
+/* Pages of the first @size bytes that are folios by themselves */
+static size_t count_small(const struct memory *mem, size_t size)
+{
+	size_t replaced = 0;
+
+	if (mem->page_size == 4 * KIB)
+		return size / (4 * KIB);
+	while (replaced < mem->nr_replaced && mem->replaced[replaced] < size)
+		replaced++;
+	return replaced;
+}
+
+/*
+ * That no operation was missed: the references that a call added, less those that it dropped, are
+ * those of its pins as the kernel's own statistics have them, and the last call leaves none.
+ */
+static int check_refs(const struct memory *mem, size_t size, const struct result *res,
+		      struct reason *why)
+{
+	int64_t small = (int64_t)count_small(mem, size), all = 0;
+
+	for (enum op op = 0; op < NR_OPS; op++) {
+		const struct op_refs *refs = &res->refs[op];
+		int64_t held = (int64_t)(refs->usage.taken - refs->usage.dropped);
+		int64_t more = op == OP_REGISTER ? small : op == OP_UNREGISTER ? -small : 0;
+		int64_t expected = refs->pins + more * (PIN_REFERENCES - 1);
+
+		if (held != expected)
+			return because(why, "%s: %lld references more in %llu operations, but "
+				       "%lld pins more, which are %lld references", op_names[op],
+				       (long long)held, (unsigned long long)refs->usage.ops,
+				       (long long)refs->pins, (long long)expected);
+		all += held;
+	}
+	if (all)
+		return because(why, "%lld references left in all", (long long)all);
+	return 0;
+}
+
+/* In a kernel without pin_user_runs_fast() the second of the tests is not made. */
+static bool has_pin_test(const struct pin_test *pin)
+{
+	return pin->method.call != PIN_RUNS || pin_has_runs(gup_test);
+}
+
+static int count_pins(const struct iovec *iov, struct ref_usage *usage, struct reason *why)
+{
+	struct pin_result result;
+
+	for (size_t i = 0; i < ARRAY_SIZE(pin_tests); i++) {
+		int ret;
+
+		if (!has_pin_test(&pin_tests[i]))
+			continue;
+		if (ref_trace_start(&ref_trace, why))
+			return -1;
+		ret = pin_run(gup_test, &pin_tests[i].method, iov->iov_base, iov->iov_len, &result,
+			      why);
+		if (ref_trace_stop(&ref_trace, &usage[i], ret ? NULL : why) || ret)
+			return -1;
+		if (usage[i].taken != usage[i].dropped || !usage[i].taken)
+			return because(why, "%s: %llu references taken, %llu dropped",
+				       pin_tests[i].name, (unsigned long long)usage[i].taken,
+				       (unsigned long long)usage[i].dropped);
+	}
+	return 0;
+}
+
+static void print_refs(const char *name, const struct ref_usage *usage)
+{
+	printf(" %s %llu +%llu -%llu", name, (unsigned long long)usage->ops,
+	       (unsigned long long)usage->taken, (unsigned long long)usage->dropped);
+	if (opt.json)
+		fprintf(opt.json, ", \"%s_ref_ops\": %llu, \"%s_refs_taken\": %llu, "
+			"\"%s_refs_dropped\": %llu", name, (unsigned long long)usage->ops, name,
+			(unsigned long long)usage->taken, name,
+			(unsigned long long)usage->dropped);
+}
+
+/* The start of each result: what was registered, and whether the kernel took it */
+static void print_head(const char *type, const struct backing_test *test, const struct memory *mem,
+		       size_t bytes, const struct result *res)
 {
 	const char *outcome = res->error ? errno_name(res->error) : "ok";
 	size_t entries, folios;
@@ -213,36 +336,58 @@ static void print_result(const struct backing_test *test, const struct memory *m
 
 	count_least(mem, bytes, &entries, &folios);
 	printf("%-10s %9s %-9s", test->name, format_size(bytes, size, sizeof(size)), outcome);
-	for (enum op op = 0; !res->error && op < NR_OPS; op++)
-		printf(" %s %llu", op_names[op],
-		       (unsigned long long)(opt.icount < 0 ? res->ns[op] :
-						res->ns[op] >> opt.icount));
-	if (!res->error)
-		printf(" pins %llu metadata %llu peak %llu", (unsigned long long)res->pins,
-		       (unsigned long long)res->usage.kept, (unsigned long long)res->usage.peak);
+	if (opt.json)
+		fprintf(opt.json, "{\"type\": \"%s\", \"name\": \"%s/%zu\", "
+			"\"backing\": \"%s\", \"title\": \"%s\", \"bytes\": %zu, "
+			"\"entries\": %zu, \"folios\": %zu, \"result\": \"%s\"", type, test->name,
+			bytes, test->name, test->title, bytes, entries, folios, outcome);
+}
+
+static void print_tail(void)
+{
 	putchar('\n');
 	fflush(stdout);
 	passed++;
 	if (!opt.json)
 		return;
-	fprintf(opt.json, "{\"type\": \"register\", \"name\": \"%s/%zu\", \"backing\": \"%s\", "
-		"\"title\": \"%s\", \"bytes\": %zu, \"entries\": %zu, \"folios\": %zu, "
-		"\"result\": \"%s\"", test->name, bytes, test->name, test->title, bytes, entries,
-		folios, outcome);
-	for (enum op op = 0; !res->error && op < NR_OPS; op++) {
-		if (opt.icount >= 0)
-			fprintf(opt.json, ", \"%s_insn\": %llu", op_names[op],
-				(unsigned long long)res->ns[op] >> opt.icount);
-		fprintf(opt.json, ", \"%s_ns\": %llu", op_names[op],
-			(unsigned long long)res->ns[op]);
-	}
-	if (!res->error)
-		fprintf(opt.json, ", \"pins\": %llu", (unsigned long long)res->pins);
-	if (!res->error && opt.metadata)
-		fprintf(opt.json, ", \"metadata_bytes\": %llu, \"peak_bytes\": %llu",
-			(unsigned long long)res->usage.kept, (unsigned long long)res->usage.peak);
 	fputs("}\n", opt.json);
 	fflush(opt.json);
+}
+
+static void print_atomics(const struct backing_test *test, const struct memory *mem, size_t bytes,
+			  const struct result *res, const struct ref_usage *pinned)
+{
+	print_head("atomics", test, mem, bytes, res);
+	for (enum op op = 0; !res->error && op < NR_OPS; op++)
+		print_refs(op_names[op], &res->refs[op].usage);
+	for (size_t i = 0; i < ARRAY_SIZE(pin_tests); i++)
+		if (has_pin_test(&pin_tests[i]))
+			print_refs(pin_tests[i].name, &pinned[i]);
+	print_tail();
+}
+
+static void print_result(const struct backing_test *test, const struct memory *mem, size_t bytes,
+			 const struct result *res)
+{
+	print_head("register", test, mem, bytes, res);
+	for (enum op op = 0; !res->error && op < NR_OPS; op++) {
+		unsigned long long ns = res->ns[op];
+
+		printf(" %s %llu", op_names[op], opt.icount < 0 ? ns : ns >> opt.icount);
+		if (opt.json && opt.icount >= 0)
+			fprintf(opt.json, ", \"%s_insn\": %llu", op_names[op], ns >> opt.icount);
+		if (opt.json)
+			fprintf(opt.json, ", \"%s_ns\": %llu", op_names[op], ns);
+	}
+	if (!res->error)
+		printf(" pins %llu metadata %llu peak %llu", (unsigned long long)res->pins,
+		       (unsigned long long)res->usage.kept, (unsigned long long)res->usage.peak);
+	if (!res->error && opt.json)
+		fprintf(opt.json, ", \"pins\": %llu", (unsigned long long)res->pins);
+	if (!res->error && opt.json && opt.metadata)
+		fprintf(opt.json, ", \"metadata_bytes\": %llu, \"peak_bytes\": %llu",
+			(unsigned long long)res->usage.kept, (unsigned long long)res->usage.peak);
+	print_tail();
 }
 
 static int run_sizes(const struct backing_test *test, const struct memory *mem, struct reason *why)
@@ -250,12 +395,22 @@ static int run_sizes(const struct backing_test *test, const struct memory *mem, 
 	size_t largest = min_size(mem->size, opt.max);
 
 	for (size_t size = FIRST_SIZE; size <= largest; size *= SIZE_STEP) {
+		struct ref_usage pinned[ARRAY_SIZE(pin_tests)] = { 0 };
 		struct iovec iov = { mem->addr, size };
 		struct result res;
 
+		if (size < opt.min)
+			continue;
 		if (measure(&iov, &res, why))
 			return -1;
-		print_result(test, mem, size, &res);
+		if (!opt.atomics) {
+			print_result(test, mem, size, &res);
+			continue;
+		}
+		if ((!res.error && check_refs(mem, size, &res, why)) ||
+		    count_pins(&iov, pinned, why))
+			return -1;
+		print_atomics(test, mem, size, &res, pinned);
 	}
 	return 0;
 }
@@ -300,7 +455,9 @@ static void usage(FILE *out)
 		"Usage: %s [options]\n"
 		"  --icount SHIFT     guest of qemu -icount shift=SHIFT: print instructions\n"
 		"  --only NAME,...    only these backings\n"
-		"  --max SIZE         no buffers larger than that (4G, 1T ...)\n"
+		"  --min SIZE         no buffers smaller than that (4G, 1T ...)\n"
+		"  --max SIZE         nor larger\n"
+		"  --atomics          operations on reference counts, instead of time and memory\n"
 		"  --no-metadata      do not trace allocations\n"
 		"  --json FILE        results as a JSON object a line\n",
 		program_invocation_short_name);
@@ -311,7 +468,9 @@ static void parse_options(int argc, char **argv)
 	static const struct option long_options[] = {
 		{ "icount", required_argument, NULL, 'i' },
 		{ "only", required_argument, NULL, 'o' },
+		{ "min", required_argument, NULL, 's' },
 		{ "max", required_argument, NULL, 'm' },
+		{ "atomics", no_argument, NULL, 'a' },
 		{ "no-metadata", no_argument, NULL, 'n' },
 		{ "json", required_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
@@ -335,6 +494,15 @@ static void parse_options(int argc, char **argv)
 			if (parse_size(optarg, &bytes) || bytes < FIRST_SIZE)
 				die("--max wants a size of 1M or more, not '%s'", optarg);
 			opt.max = bytes;
+			break;
+		case 's':
+			if (parse_size(optarg, &bytes))
+				die("--min wants a size, not '%s'", optarg);
+			opt.min = bytes;
+			break;
+		case 'a':
+			opt.atomics = true;
+			opt.metadata = false;
 			break;
 		case 'n':
 			opt.metadata = false;
@@ -371,11 +539,17 @@ int main(int argc, char **argv)
 		die("cannot raise vm.max_map_count");
 	if (opt.metadata && alloc_trace_open(&trace, &why))
 		die("%s", why.text);
+	if (opt.atomics && ref_trace_open(&ref_trace, &why))
+		die("%s", why.text);
+	if (opt.atomics && (gup_test = pin_open(&why)) < 0)
+		die("%s", why.text);
 	for (size_t i = 0; i < ARRAY_SIZE(tests); i++)
 		if (!opt.only || name_in_list(tests[i].name, opt.only))
 			run_test(&tests[i]);
 	if (opt.metadata)
 		alloc_trace_close(&trace);
+	if (opt.atomics)
+		ref_trace_close(&ref_trace);
 	if (opt.json && fclose(opt.json))
 		die("writing JSON: %s", strerror(errno));
 	printf("%u passed, %u failed, 0 skipped\n", passed, failed);
