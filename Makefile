@@ -88,8 +88,13 @@ check-arches: tree ## other architectures: all that the series touches, and KUni
 	@kernel/tools/setup arches
 	@tests/check --table tests/arches --results $(BUILD)/arches $(CHECKS)
 
-check-fio: setup ## all tests of the fio engine, on this machine's own kernel
-	@$(MAKE) --no-print-directory -C fio-engines check-all
+check-fio: tree ## all tests of the fio engine: here, with a sanitizer, in both guests
+	@tests/check --table tests/fio --results $(BUILD)/fio $(CHECKS)
+
+compare-fio: tree ## jobs of the fio engine on both kernels: tables, pictures in fio-engines/results
+	@stock=$$(kernel/tools/build stock run) && \
+	patched=$$(kernel/tools/build patched run) && \
+	$(MAKE) --no-print-directory -C fio-engines compare STOCK="$$stock" PATCHED="$$patched"
 
 check-ext: tree ## all tests of liburing-ext: here, with sanitizers, in both guests
 	@tests/check --table tests/ext --results $(BUILD)/ext $(CHECKS)
@@ -129,5 +134,5 @@ clean: ## remove build/ (the cache stays)
 
 .PHONY: help setup tree series export run readme bench bench-redraw bench-check \
 	bench-pin bench-native check lint kunit check-series check-arches check-fio \
-	check-ext check-liburing check-long check-fuzz-pure check-races check-races-red \
+	compare-fio check-ext check-liburing check-long check-fuzz-pure check-races check-races-red \
 	check-kunit-red check-faults check-debug check-fuzz check-stress clean programs
