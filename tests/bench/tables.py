@@ -188,6 +188,59 @@ def worse_table(parts):
     return guests.markdown(rows, {0, 1, 5})
 
 
+# What is asked of the series: a figure of a record on stock over the same on patched, at least.
+# A bound that has records of two names compares the first on patched with the second on stock,
+# at most.
+BOUNDS = {
+    "register": (
+        ("1g/1098437885952", "register_insn", 20000),
+        ("2m/17179869184", "register_insn", 70),
+        ("thp/1073741824", "register_insn", 70),
+        ("mixed-10/1073741824", "register_insn", 20),
+        ("mixed-10/1073741824", "unregister_insn", 200),
+        ("64k/1073741824", "register_insn", 8),
+        ("thp-ptes/1073741824", "register_insn", 8),
+        ("4k/1073741824", "register_insn", 2),
+        ("4k/1073741824", "unregister_insn", 1.3),
+    ),
+    "io": (
+        ("thp/null_blk/READ_FIXED/4096/random", "thp/null_blk/READ_FIXED/4096/random", 1.01),
+        ("mixed/null_blk/READ_FIXED/4096/random", "thp/null_blk/READ_FIXED/4096/random", 1.05),
+        ("mixed/null_blk/READ_FIXED/65536/random", "mixed/null_blk/READ_FIXED/65536/random", 0.81),
+        ("mixed/null_blk/READ_FIXED/1048576/random", "mixed/null_blk/READ_FIXED/1048576/random",
+         0.12),
+    ),
+}
+
+
+def bounds_rows(part, bounds):
+    names = by_name(part)
+    for patched_name, other, bound in bounds:
+        stock_name, key = (other, "insn_per_io") if "/" in other else (patched_name, other)
+        stock = names.get(stock_name, {}).get("stock", {}).get(key)
+        patched = names.get(patched_name, {}).get("patched", {}).get(key)
+        least = stock_name == patched_name and key != "insn_per_io"
+        if not stock or not patched:
+            ratio, met = "", "not measured"
+        elif least:
+            ratio, met = f"{stock / patched:.4g} ×", "met" if stock >= bound * patched else "NOT MET"
+        else:
+            ratio, met = f"{patched / stock:.4f}", "met" if patched <= bound * stock else "NOT MET"
+        compared = patched_name if stock_name == patched_name else \
+            f"{patched_name}, with {stock_name} on stock"
+        yield [compared, key, str(stock or ""), str(patched or ""), ratio,
+               f"{'≥' if least else '≤'} {bound}", met]
+
+
+def bounds_table(parts):
+    rows = [["what", "figure", "stock", "patched", "ratio", "asked", ""]]
+    for part, bounds in BOUNDS.items():
+        if part in parts:
+            rows += bounds_rows(parts[part], bounds)
+    return guests.markdown(rows, {0, 1, 6}) + \
+        "\nBounds of pinning are in pin.md; `make run` has some of these of its own.\n"
+
+
 SECTIONS = {
     "register": (("Registered buffers", register_table), ("How the cost grows", growth_table)),
     "atomics": (("Atomic operations", atomics_table),),
@@ -205,6 +258,7 @@ def make(parts):
             continue
         for title, table in sections:
             text += f"\n## {title}\n\n{table(parts[part])}"
+    text += f"\n## What was asked\n\n{bounds_table(parts)}"
     return text + f"\n## Where patched takes more than stock\n\n{worse_table(parts)}"
 
 
