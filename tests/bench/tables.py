@@ -223,7 +223,9 @@ def bounds_rows(part, bounds):
         if not stock or not patched:
             ratio, met = "", "not measured"
         elif least:
-            ratio, met = f"{stock / patched:.4g} ×", "met" if stock >= bound * patched else "NOT MET"
+            times_less = stock / patched
+            ratio = f"{times_less:.0f} ×" if times_less > 1000 else f"{times_less:.4g} ×"
+            met = "met" if times_less >= bound else "NOT MET"
         else:
             ratio, met = f"{patched / stock:.4f}", "met" if patched <= bound * stock else "NOT MET"
         compared = patched_name if stock_name == patched_name else \
