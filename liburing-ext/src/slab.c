@@ -290,6 +290,9 @@ int io_uring_ext_slab_stats(const struct io_uring_ext_slab *slab,
 	stats->gets = atomic_load(&slab->gets);
 	stats->slices = slab->nr;
 	stats->in_use = stats->gets - puts;
+	/* It may have been a long time between them, with many gets. */
+	if (stats->in_use > slab->nr)
+		stats->in_use = slab->nr;
 	stats->slice = slab->slice;
 	stats->wasted = slab->split.end - slab->split.base - slab->nr * slab->slice;
 	stats->empty = atomic_load(&slab->empty);
