@@ -166,23 +166,23 @@ static void check_kept(struct race *race, size_t first, size_t nr, bool write, b
 	for (size_t i = first; i < first + nr; i++) {
 		struct race_page *seen = pinned_page(race, i - first);
 		uint64_t mine = word_make(WORD_PIN, stamp, i);
-		bool right = (!seen->process || word_is(seen->process, WORD_PROCESS, i)) &&
-			     (!seen->self || word_is(seen->self, WORD_SELF, i));
+		bool process_right = !seen->process || word_is(seen->process, WORD_PROCESS, i);
+		bool self_right = !seen->self || word_is(seen->self, WORD_SELF, i);
 
 		/*
 		 * A copy may be made byte by byte: a word that is written meanwhile is half empty
 		 * then. What is wrong stays wrong.
 		 */
-		if (!right && again++ < READ_AGAIN) {
+		if (!(process_right && self_right) && again++ < READ_AGAIN) {
 			if (!transfer(race, pin_read, "reading"))
 				return;
 			i = first - 1;
 			continue;
 		}
-		if (seen->process && !word_is(seen->process, WORD_PROCESS, i))
+		if (!process_right)
 			fail_word(race, i, "another page's content is pinned", seen->process,
 				  word_make(WORD_PROCESS, race->generation, i));
-		if (seen->self && !word_is(seen->self, WORD_SELF, i))
+		if (!self_right)
 			fail_word(race, i, "another page is pinned", seen->self,
 				  word_self(race, i));
 		if (written && write ? seen->pin != mine :
