@@ -409,21 +409,25 @@ static const struct size {
 	{ 1, 64 * KIB, true },
 };
 
-/* Absent memory in single pages has a point for each page, and more: not megabytes of it. */
-static bool fits(const struct fault_memory_kind *kind, const struct size *size)
+/*
+ * Absent memory in single pages has a point for each page, and more: not megabytes of it, and
+ * less for the operations that pin in the same way as the first one.
+ */
+static bool fits(const struct fault_op *op, const struct fault_memory_kind *kind,
+		 const struct size *size)
 {
-	size_t total = size->nr * size->len;
+	size_t total = size->nr * size->len, most = op->many ? 512 * KIB : 192 * KIB;
 
 	switch (kind->anew) {
 	case ANEW_NEVER:
 		return true;
 	case ANEW_PAGES:
-		return total <= (kind->layout.backing == BACKING_THP ? 8 * MIB : 512 * KIB);
+		return total <= (kind->layout.backing == BACKING_THP ? 8 * MIB : most);
 	case ANEW_ABSENT:
 		return total <= (kind->layout.backing == BACKING_THP ||
-				 kind->layout.backing == BACKING_HUGETLB_2M ? 8 * MIB : 512 * KIB);
+				 kind->layout.backing == BACKING_HUGETLB_2M ? 8 * MIB : most);
 	default:
-		return total <= 512 * KIB;
+		return total <= most;
 	}
 }
 
@@ -444,7 +448,7 @@ static void run_op(const struct fault_op *op, const struct size *all, size_t nr_
 			struct fault_case c = { op, kind, all[s].nr, all[s].len };
 			char name[128];
 
-			if ((options.quick && !all[s].quick) || !fits(kind, &all[s]) ||
+			if ((options.quick && !all[s].quick) || !fits(op, kind, &all[s]) ||
 			    (options.only && fnmatch(options.only, case_name(&c, name, sizeof(name)), 0)))
 				continue;
 			any = true;
