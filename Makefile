@@ -79,7 +79,8 @@ $(BUILD)/guest.img: tree programs
 	@tests/vm/mkimage -o $@ $(PROGRAMS)
 
 $(BUILD)/bench.img: tree programs
-	@tests/vm/mkimage -o $@ $(BENCH_PROGRAMS) fio
+	@tests/kernel/mkext4 $(BUILD)/ext4.img 64M
+	@tests/vm/mkimage -o $@ $(BENCH_PROGRAMS) fio $(BUILD)/ext4.img:/ext4.img
 
 programs: tree
 	@$(MAKE) --no-print-directory -C tests/kernel O=$(abspath $(BUILD))/tests/kernel

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """What the measuring scripts share: boot stock and patched, read results, print tables."""
 import concurrent.futures
-import contextlib
 import json
 import os
 import platform
@@ -12,11 +11,18 @@ import threading
 import time
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
+RUNNER = os.path.join(TOP, "tests/vm/run")
 KERNELS = ("stock", "patched")
 
 # Memory is cleared by "rep stosb" on a CPU with ERMS: an instruction for each byte
 # under TCG, most of the time that the guest takes. Nothing that is timed clears any.
 CPU = "max,erms=off"
+
+# A guest that waits for the host (a disk, a shared folder) sees as many ticks go by as that
+# takes, and no two of its runs are the same. So results stay in its memory, and are printed
+# when all is measured.
+RESULTS = "/tmp/results.json"
+SHOW_RESULTS = ["sh", "-c", f'"$@"; status=$?; cat {RESULTS}; exit $status', "sh"]
 
 print_lock = threading.Lock()
 
@@ -39,8 +45,6 @@ def add_arguments(parser, program, results, required=True):
                         help=f"default: {results}")
     parser.add_argument("--one-by-one", action="store_true",
                         help="never boot two guests at once")
-    parser.add_argument("--runner", default=os.path.join(TOP, "tests/vm/run"),
-                        help="the guest runner, for tests of this script")
 
 
 def boot(args, kernel, name, command, *, memory, append="", icount=None, disks=(),
@@ -52,24 +56,26 @@ def boot(args, kernel, name, command, *, memory, append="", icount=None, disks=(
     """
     out = os.path.join(args.results, kernel)
     os.makedirs(out, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):    # never take an old run's for this one's
-        os.unlink(os.path.join(out, f"{name}.json"))
-    vm = [args.runner, "--kernel", bzimage or getattr(args, kernel), "--image", args.image,
+    vm = [RUNNER, "--kernel", bzimage or getattr(args, kernel), "--image", args.image,
           "--memory", f"{memory}G", "--append", append,
           "--qemu-arg=-cpu", f"--qemu-arg={CPU}", "--time-limit", str(time_limit),
-          "--out", out, "--log", os.path.join(out, f"{name}.log")]
-    command = [*command, "--json", f"/out/{name}.json"]
+          "--log", os.path.join(out, f"{name}.log")]
+    command = [*SHOW_RESULTS, *command, "--json", RESULTS]
     if icount is not None:
         vm += ["--icount", str(icount)]
         command += ["--icount", str(icount)]
     for disk in disks:
         vm += ["--disk", disk]
     start = time.monotonic()
-    with subprocess.Popen([*vm, "--", *command], stdin=subprocess.DEVNULL,
+    with open(os.path.join(out, f"{name}.json"), "w", encoding="utf-8") as results, \
+         subprocess.Popen([*vm, "--", *command], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True, errors="replace") as guest:
         for line in guest.stdout:
-            say(f"{kernel + ':':8} {line.rstrip()}")
+            if line.startswith("{"):
+                results.write(line)
+            else:
+                say(f"{kernel + ':':8} {line.rstrip()}")
     seconds = time.monotonic() - start
     say(f"{kernel + ':':8} ended with status {guest.returncode} after {seconds:.0f} s")
     return guest.returncode, seconds
