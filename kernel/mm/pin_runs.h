@@ -151,7 +151,7 @@ enum gup_check {
 /*
  * Page table entries that GUP-fast has read, but for reading them again, and
  * the most that it has read with interrupts off. A build for tests counts them,
- * for all tasks together.
+ * for all tasks together: who wants to know is alone, and the others may race.
  */
 extern unsigned long gup_nr_reads, gup_section_start, gup_longest_section;
 /* Lets a test refuse a batch of PTEs, where one of the checks would */
@@ -159,14 +159,17 @@ extern bool (*gup_kunit_refuse)(struct folio *folio, enum gup_check check);
 
 static inline void gup_count_read(void)
 {
-	gup_nr_reads++;
+	WRITE_ONCE(gup_nr_reads, READ_ONCE(gup_nr_reads) + 1);
 }
 
 static inline void gup_count_section(void)
 {
-	gup_longest_section = max(gup_longest_section,
-				  gup_nr_reads - gup_section_start);
-	gup_section_start = gup_nr_reads;
+	unsigned long reads = READ_ONCE(gup_nr_reads);
+	unsigned long section = reads - READ_ONCE(gup_section_start);
+
+	if (section > READ_ONCE(gup_longest_section))
+		WRITE_ONCE(gup_longest_section, section);
+	WRITE_ONCE(gup_section_start, reads);
 }
 
 /* The longest section since the last call; 0 where they are not counted */
