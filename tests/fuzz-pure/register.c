@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Registration as a whole: io_uring/regbuf.c and io_uring/regbuf_acct.c on top of mm/pin_runs.c,
- * with made up memory. Several buffers come and go, in two rings and as clones, within a limit
+ * Registration as a whole: io_uring/regbuf.c, regbuf_stage.c and regbuf_acct.c on top of
+ * mm/pin_runs.c, with made up memory. Several buffers come and go, in two rings and as clones, within a limit
  * that moves, and any allocation may fail.
  *
  * After each step, what every folio is pinned for and what the user is charged is compared with

@@ -616,6 +616,7 @@ const struct test_case test_cases[] = {
 	CASE("last page read-only", register_bad, -EFAULT, WITH(MEM_LAST_READ_ONLY)),
 	CASE("secret", register_bad, -EFAULT, WITH(MEM_SECRET)),
 	CASE("shared file mapping", register_bad, -EFAULT, WITH(MEM_FILE_SHARED)),
+	/* Weiny, 2019: a file system on DAX memory cannot have long pins. */
 	CASE("fsdax", register_bad, -EOPNOTSUPP, WITH(MEM_FSDAX)),
 	CASE("device memory", register_bad, -EFAULT, WITH(MEM_DEVICE)),
 	CASE("a page missing behind many", register_bad, -EFAULT, WITH(MEM_LONG_HOLE)),

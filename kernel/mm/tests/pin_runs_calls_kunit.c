@@ -18,7 +18,10 @@
 #include "../pin_runs.h"
 #include "pin_runs_kunit.h"
 
-/* A second call into the same chunk lets its last run grow, with one pin. */
+/*
+ * A second call into the same chunk lets its last run grow, with one pin.
+ * Wilcox, 2021: the references to one folio in one go.
+ */
 static void append(struct kunit *test)
 {
 	unsigned long addr = map_thp(test, PMD_SIZE);
@@ -69,7 +72,10 @@ static void reuse(struct kunit *test)
 	unpin_user_pages(pages, nr);
 }
 
-/* One pin for each run, also if a run is spread over several bio_vecs. */
+/*
+ * One pin for each run, also if a run is spread over several bio_vecs.
+ * Hellwig, 2018: a variant of GUP that fills bio_vecs.
+ */
 static void unpin_bvecs(struct kunit *test)
 {
 	unsigned long addr = map_thp_odd(test, 2 * PMD_SIZE);
@@ -106,7 +112,10 @@ static void unpin_bvecs(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pins_held(), before);
 }
 
-/* Set up and torn down for a range that starts and ends anywhere */
+/*
+ * Set up and torn down for a range that starts and ends anywhere
+ * Wilcox, 2018: get_user_sg() and put_user_sg().
+ */
 static void sg(struct kunit *test)
 {
 	static const unsigned int max_segments[] = {
@@ -227,6 +236,7 @@ static void sg_arguments(struct kunit *test)
 /*
  * The callee allocates, the caller frees: for more runs than the first
  * allocation has room for, with sizes of their own and without
+ * Wilcox, 2021, first option.
  */
 static void alloc(struct kunit *test)
 {
@@ -260,7 +270,10 @@ static void alloc(struct kunit *test)
 	}
 }
 
-/* A small array on the stack, and several calls */
+/*
+ * A small array on the stack, and several calls
+ * Wilcox, 2021, second option; see resume_reads() for what it costs.
+ */
 static void on_stack(struct kunit *test)
 {
 	unsigned long addr = map_thp_odd(test, SZ_8M), nr = SZ_8M >> PAGE_SHIFT;
@@ -290,6 +303,7 @@ static void on_stack(struct kunit *test)
  * A range that is pinned in many calls costs the entries that it has, and for
  * each call and each section the way down from the top of the page tables, and
  * the entry that did not fit the chunk any more.
+ * Wilcox, 2021, second option: no table is walked again and again.
  */
 static void resume_reads(struct kunit *test)
 {
@@ -375,7 +389,11 @@ static void release_alloc(struct pin_runs *runs, unsigned long addr,
 		unpin_user_runs_free(runs, dirty);
 }
 
-/* Folios are marked dirty as the caller says, all of them or none. */
+/*
+ * Folios are marked dirty as the caller says, all of them or none.
+ * The thread of 2018: callers of set_page_dirty(), see dirty_lock() for
+ * others.
+ */
 static void dirty(struct kunit *test)
 {
 	static void (* const release[])(struct pin_runs *, unsigned long,
@@ -429,7 +447,10 @@ static void unpin_dirty_lock(struct work_struct *work)
 	unpin_user_runs(w->runs, UNPIN_DIRTY_LOCK);
 }
 
-/* One mode takes the folio lock, and the other does not. */
+/*
+ * One mode takes the folio lock, and the other does not.
+ * The thread of 2018: callers of set_page_dirty_lock().
+ */
 static void dirty_lock(struct kunit *test)
 {
 	unsigned long addr = map_4k(test, PAGE_SIZE);
@@ -536,7 +557,10 @@ static void map_fake_device(struct kunit *test, unsigned long addr,
 	KUNIT_ASSERT_EQ(test, ret, 0);
 }
 
-/* Two ranges of a device continue each other, and are two runs nonetheless. */
+/*
+ * Two ranges of a device continue each other, and are two runs nonetheless.
+ * Gunthorpe, 2021: physical addresses, for devices, too.
+ */
 static void pgmap(struct kunit *test)
 {
 	unsigned long addr, len = NR_PGMAPS * PMD_SIZE, nr = len >> PAGE_SHIFT;

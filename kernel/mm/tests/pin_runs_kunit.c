@@ -181,6 +181,8 @@ static void expect_all_formats(struct kunit *test, const struct memory *m,
 /*
  * Each memory four times: with and without FOLL_LONGTERM, and who comes first
  * has to fault in, unshare and migrate.
+ * Hellwig, 2018, and Gunthorpe, 2021: bio_vecs, and addresses with lengths,
+ * hold the same.
  */
 static void vs_pages(struct kunit *test)
 {
@@ -256,6 +258,7 @@ static void chunk_sizes(struct kunit *test)
 /*
  * A chunk that cannot take all of a folio takes what is aligned, so that the
  * next one goes on at a boundary that is.
+ * Gunthorpe, 2021: the chunk is the unit of output, and ends at an alignment.
  */
 static void natural_boundary(struct kunit *test)
 {
@@ -443,7 +446,10 @@ static void no_room(struct kunit *test)
 	}
 }
 
-/* Only the flags of pin_user_pages_fast(), and FOLL_PIN from inside */
+/*
+ * Only the flags of pin_user_pages_fast(), and FOLL_PIN from inside
+ * Gunthorpe and Hubbard, 2019: flags, not an entry point for long pins.
+ */
 static void bad_flags(struct kunit *test)
 {
 	unsigned long addr = map_4k(test, SZ_64K);

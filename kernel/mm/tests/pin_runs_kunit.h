@@ -5,6 +5,9 @@
 /*
  * What the KUnit suites for pin_user_runs_fast() share: user memory of every
  * kind, and the comparison of runs with the pages that they should be
+ *
+ * Names and years in the comment of a test are those of who asked on linux-mm
+ * for what it tests.
  */
 
 #include <kunit/test.h>
