@@ -406,10 +406,7 @@ long pin_user_runs_fast(unsigned long start, unsigned long nr_pages,
 				     FOLL_NOFAULT | FOLL_PCI_P2PDMA |
 				     FOLL_HONOR_NUMA_FAULT;
 	struct run_builder checkpoint;
-	struct gup_out out = {
-		.runs = true,
-		.pinned.item = NR_FOLL_PIN_ACQUIRED,
-	};
+	struct gup_out out = { .pinned.item = NR_FOLL_PIN_ACQUIRED };
 	struct page **pages = NULL;
 	unsigned long len, end, addr;
 	long ret = 0;

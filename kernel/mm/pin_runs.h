@@ -118,28 +118,26 @@ static inline unsigned long folio_end_pfn(const struct folio *folio)
 
 /*
  * struct gup_out - where a GUP-fast walk puts what it finds
- * @pages: takes one entry for each page
- * @runs: @builder takes runs, and @pages is not used
- * @builder: what there is so far
  * @nr: number of pages found
- * @budget: leaf entries that may still be taken before the walk ends
- * @plenty: runs that the chunk has room for without looking closer
- * @full: the chunk has no room for all of the pages that come next
  * @zone_id: zone of the last folio
  * @zone_allowed: the same if every folio of it may be pinned, or -1
  * @pinned: pins that are not in the node statistics yet
+ * @pages: takes one entry for each page, and what follows is not used; or
+ * @builder: takes runs
+ * @budget: leaf entries that may still be taken before the walk ends
+ * @plenty: runs that the chunk has room for without looking closer
+ * @full: the chunk has no room for all of the pages that come next
  */
 struct gup_out {
-	struct page		**pages;
-	bool			runs;
-	struct run_builder	builder;
 	unsigned long		nr;
-	unsigned long		budget;
-	int			plenty;
-	bool			full;
 	int			zone_id;
 	int			zone_allowed;
 	struct gup_pin_stat	pinned;
+	struct page		**pages;
+	struct run_builder	builder;
+	unsigned long		budget;
+	int			plenty;
+	bool			full;
 };
 
 enum gup_check {
