@@ -147,7 +147,7 @@ int pin_user_sg(unsigned long start, size_t len, unsigned int gup_flags,
 			break;
 		}
 		ret = append_runs(append, &runs, &offset, &len, max_segment);
-		start = (start & PAGE_MASK) + (pinned << PAGE_SHIFT);
+		start += pinned << PAGE_SHIFT;
 	} while (!ret && len);
 
 	free_page((unsigned long)buf);

@@ -18,10 +18,7 @@
 #include "../pin_runs.h"
 #include "pin_runs_kunit.h"
 
-/*
- * A second call into the same chunk lets its last run grow, with one pin.
- * Wilcox, 2021: the references to one folio in one go.
- */
+/* A second call into the same chunk lets its last run grow, with one pin. */
 static void append(struct kunit *test)
 {
 	unsigned long addr = map_thp(test, PMD_SIZE);
@@ -72,10 +69,7 @@ static void reuse(struct kunit *test)
 	unpin_user_pages(pages, nr);
 }
 
-/*
- * One pin for each run, also if a run is spread over several bio_vecs.
- * Hellwig, 2018: a variant of GUP that fills bio_vecs.
- */
+/* One pin for each run, also if a run is spread over several bio_vecs. */
 static void unpin_bvecs(struct kunit *test)
 {
 	unsigned long addr = map_thp_odd(test, 2 * PMD_SIZE);
@@ -110,12 +104,18 @@ static void unpin_bvecs(struct kunit *test)
 		KUNIT_EXPECT_EQ_MSG(test, run.nr_pages, 1, "bio_vec %d", i);
 	unpin_user_bvecs(bvecs, nr, UNPIN_DIRTY_LOCK);
 	KUNIT_EXPECT_EQ(test, pins_held(), before);
+
+	/* More than are released without a break for others */
+	nr = SZ_8M >> PAGE_SHIFT;
+	bvecs = alloc_buffer(test, nr * sizeof(*bvecs));
+	pin_runs_init_bvecs(&runs, bvecs, nr);
+	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(map_4k(test, SZ_8M), nr, FOLL_WRITE,
+						 &runs), nr);
+	unpin_user_bvecs(bvecs, runs.nr, UNPIN_CLEAN);
+	KUNIT_EXPECT_EQ(test, pins_held(), before);
 }
 
-/*
- * Set up and torn down for a range that starts and ends anywhere
- * Wilcox, 2018: get_user_sg() and put_user_sg().
- */
+/* Set up and torn down for a range that starts and ends anywhere */
 static void sg(struct kunit *test)
 {
 	static const unsigned int max_segments[] = {
@@ -236,7 +236,6 @@ static void sg_arguments(struct kunit *test)
 /*
  * The callee allocates, the caller frees: for more runs than the first
  * allocation has room for, with sizes of their own and without
- * Wilcox, 2021, first option.
  */
 static void alloc(struct kunit *test)
 {
@@ -270,10 +269,7 @@ static void alloc(struct kunit *test)
 	}
 }
 
-/*
- * A small array on the stack, and several calls
- * Wilcox, 2021, second option; see resume_reads() for what it costs.
- */
+/* A small array on the stack, and several calls */
 static void on_stack(struct kunit *test)
 {
 	unsigned long addr = map_thp_odd(test, SZ_8M), nr = SZ_8M >> PAGE_SHIFT;
@@ -303,7 +299,6 @@ static void on_stack(struct kunit *test)
  * A range that is pinned in many calls costs the entries that it has, and for
  * each call and each section the way down from the top of the page tables, and
  * the entry that did not fit the chunk any more.
- * Wilcox, 2021, second option: no table is walked again and again.
  */
 static void resume_reads(struct kunit *test)
 {
@@ -389,11 +384,7 @@ static void release_alloc(struct pin_runs *runs, unsigned long addr,
 		unpin_user_runs_free(runs, dirty);
 }
 
-/*
- * Folios are marked dirty as the caller says, all of them or none.
- * The thread of 2018: callers of set_page_dirty(), see dirty_lock() for
- * others.
- */
+/* Folios are marked dirty as the caller says, all of them or none. */
 static void dirty(struct kunit *test)
 {
 	static void (* const release[])(struct pin_runs *, unsigned long,
@@ -447,10 +438,7 @@ static void unpin_dirty_lock(struct work_struct *work)
 	unpin_user_runs(w->runs, UNPIN_DIRTY_LOCK);
 }
 
-/*
- * One mode takes the folio lock, and the other does not.
- * The thread of 2018: callers of set_page_dirty_lock().
- */
+/* One mode takes the folio lock, and the other does not. */
 static void dirty_lock(struct kunit *test)
 {
 	unsigned long addr = map_4k(test, PAGE_SIZE);
@@ -557,10 +545,7 @@ static void map_fake_device(struct kunit *test, unsigned long addr,
 	KUNIT_ASSERT_EQ(test, ret, 0);
 }
 
-/*
- * Two ranges of a device continue each other, and are two runs nonetheless.
- * Gunthorpe, 2021: physical addresses, for devices, too.
- */
+/* Two ranges of a device continue each other, and are two runs nonetheless. */
 static void pgmap(struct kunit *test)
 {
 	unsigned long addr, len = NR_PGMAPS * PMD_SIZE, nr = len >> PAGE_SHIFT;

@@ -88,10 +88,7 @@ static void expect_exclusive(struct kunit *test, unsigned long addr,
 	unpin_user_pages(pages, nr);
 }
 
-/*
- * A read-only pin of shared pages gets a copy, and is not left with the other.
- * Hildenbrand, 2021: a pin for reading never sees a later COW.
- */
+/* A read-only pin of shared pages gets a copy, and is not left with the other. */
 static void read_only_unshares(struct kunit *test)
 {
 	const struct cow *c = test->param_value;

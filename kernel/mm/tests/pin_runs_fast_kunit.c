@@ -289,8 +289,6 @@ static void race_pages(struct kunit *test)
 /*
  * Memory that is there and need not move is pinned for long without the mmap
  * lock, which is for ordinary GUP alone.
- * Weiny, 2019: FOLL_LONGTERM without the mmap lock. That fsdax is refused is
- * in tests of io_uring, which have a device for it.
  */
 static void no_lock(struct kunit *test)
 {
@@ -338,7 +336,6 @@ static void read_only_exclusive(struct kunit *test)
 /*
  * Where one page is absent, ordinary GUP does the rest of that page table, and
  * the walk without locks what is before and behind it.
- * Vetter and Gunthorpe, 2020: the lock only where the walk without fails.
  */
 static void fast_slow_fast(struct kunit *test)
 {

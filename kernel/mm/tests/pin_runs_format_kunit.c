@@ -35,10 +35,6 @@ static unsigned long add_found(struct run_builder *b, const struct found *f)
 	return nr;
 }
 
-/*
- * Gunthorpe, 2021: PFNs from the start, sizes from the end, 8 bytes for an
- * aligned power of two.
- */
 static void pack(struct kunit *test)
 {
 	static const struct {

@@ -10,27 +10,35 @@
  *	pin_runs_cow_kunit.c	copy-on-write, fork() and migration
  *	pin_runs_calls_kunit.c	the other calls that are made of it
  *
- * What was asked for in the past is tested by:
+ * What was asked for in the past, and by whom, is tested by:
  *
- *	long-term pins without the mmap lock,
- *	file system DAX refused		pin_runs_fast.no_lock,
+ *	Weiny, 2019: long-term pins without
+ *	the mmap lock, not of fsdax	pin_runs_fast.no_lock,
  *					pin_runs.vs_pages (DAX)
+ *	Gunthorpe and Hubbard, 2019:
  *	flags in place of entry points	pin_runs.vs_pages, pin_runs.bad_flags
- *	bio_vecs			pin_runs.vs_pages, pin_runs.chunk_sizes,
+ *	Hellwig, 2018: bio_vecs		pin_runs.vs_pages, pin_runs.chunk_sizes,
  *					pin_runs_calls.unpin_bvecs
- *	a scatterlist			pin_runs_calls.sg
- *	dirty with and without lock	pin_runs_calls.dirty, .dirty_lock
+ *	Wilcox, 2018: a scatterlist	pin_runs_calls.sg
+ *	thread of 2018: dirty with and
+ *	without the folio lock		pin_runs_calls.dirty, .dirty_lock
+ *	Vetter and Gunthorpe, 2020:
  *	fast first, the lock after that	pin_runs_fast.fast_slow_fast
- *	one reference per folio, and
- *	which pages of it		pin_runs_calls.append, pin_runs.vs_pages
- *	callee allocates		pin_runs_calls.alloc
+ *	Wilcox, 2021: one reference per
+ *	folio, and which pages of it	pin_runs_calls.append, pin_runs.vs_pages
+ *	Wilcox, 2021, first option:
+ *	the callee allocates		pin_runs_calls.alloc
+ *	Wilcox, 2021, second option:
  *	small array, several calls,
  *	no repeated walking		pin_runs_calls.on_stack, .resume_reads
- *	memory of the caller, natural
- *	boundaries, bounded		pin_runs.chunk_sizes, .natural_boundary
- *	physical address and length	pin_runs.vs_pages, pin_runs.chunk_sizes
- *	packed PFNs			pin_runs_format.pack, pin_runs.chunk_sizes
- *	read-only pins unshare		pin_runs_cow.read_only_unshares,
+ *	Gunthorpe, 2021: memory of the
+ *	caller, natural boundaries,
+ *	bounded				pin_runs.chunk_sizes, .natural_boundary
+ *	Gunthorpe, 2021: physical
+ *	address and length		pin_runs.vs_pages, pin_runs.chunk_sizes
+ *	Gunthorpe, 2021: packed PFNs	pin_runs_format.pack, pin_runs.chunk_sizes
+ *	Hildenbrand, 2021: read-only
+ *	pins unshare			pin_runs_cow.read_only_unshares,
  *					.read_only_each_page
  *
  * and the rules that the walk has to obey by:
@@ -39,7 +47,8 @@
  *	runs inside a folio		pin_runs_format.build_table,
  *					pin_runs.vs_pages (neighbours)
  *	runs inside a pgmap		pin_runs_calls.pgmap
- *	secretmem, DAX, file-backed	pin_runs.vs_pages
+ *	secretmem, DAX, file-backed,
+ *	page frames without a page	pin_runs.vs_pages
  *	allowed once per batch		pin_runs_fast.allowed_once_per_batch
  *	AnonExclusive			pin_runs_cow.read_only_each_page,
  *					pin_runs_fast.read_only_exclusive
@@ -118,6 +127,8 @@ static const struct memory memories[] = {
 	{ "DAX, read-only", map_dax, SZ_64K, 0, ANY_ORDER, 0, -EOPNOTSUPP },
 	{ "secretmem", map_secretmem, SZ_64K, FOLL_WRITE, 0, -EFAULT, -EFAULT },
 	{ "secretmem, read-only", map_secretmem, SZ_64K, 0, 0, -EFAULT, -EFAULT },
+	{ "page frames", map_frames, SZ_64K, FOLL_WRITE, 0, -EFAULT, -EFAULT },
+	{ "page frames, read-only", map_frames, SZ_64K, 0, 0, -EFAULT, -EFAULT },
 	{ "4K, forked", map_4k_forked, SZ_1M, FOLL_WRITE },
 	{ "4K, forked, read-only", map_4k_forked, SZ_1M, 0 },
 	{ "THP, forked", map_thp_forked, 2 * PMD_SIZE, FOLL_WRITE, ANY_ORDER },
@@ -181,8 +192,6 @@ static void expect_all_formats(struct kunit *test, const struct memory *m,
 /*
  * Each memory four times: with and without FOLL_LONGTERM, and who comes first
  * has to fault in, unshare and migrate.
- * Hellwig, 2018, and Gunthorpe, 2021: bio_vecs, and addresses with lengths,
- * hold the same.
  */
 static void vs_pages(struct kunit *test)
 {
@@ -258,7 +267,6 @@ static void chunk_sizes(struct kunit *test)
 /*
  * A chunk that cannot take all of a folio takes what is aligned, so that the
  * next one goes on at a boundary that is.
- * Gunthorpe, 2021: the chunk is the unit of output, and ends at an alignment.
  */
 static void natural_boundary(struct kunit *test)
 {
@@ -425,6 +433,23 @@ static void access_rights(struct kunit *test)
 	expect_refused(test, addr, 16, FOLL_WRITE, pages, &runs, -EFAULT);
 }
 
+/* Pages of one folio that follow each other, and not all may be written to */
+static void access_rights_in_folio(struct kunit *test)
+{
+	unsigned long nr = PMD_SIZE >> PAGE_SHIFT;
+	struct page **pages = alloc_pages_array(test, nr);
+	unsigned long addr = map_shmem_half(test, PMD_SIZE);
+	struct pin_runs runs;
+	u64 buf[32];
+
+	pin_runs_init(&runs, buf, sizeof(buf));
+	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, nr, FOLL_WRITE, &runs), nr / 2);
+	KUNIT_EXPECT_EQ(test, runs.nr, 1);
+	unpin_user_runs(&runs, UNPIN_CLEAN);
+	expect_as_pages(test, addr, nr, FOLL_WRITE, pages, &runs);
+	expect_as_pages(test, addr, nr, 0, pages, &runs);
+}
+
 static void no_room(struct kunit *test)
 {
 	unsigned long addr = map_4k(test, SZ_64K);
@@ -446,10 +471,7 @@ static void no_room(struct kunit *test)
 	}
 }
 
-/*
- * Only the flags of pin_user_pages_fast(), and FOLL_PIN from inside
- * Gunthorpe and Hubbard, 2019: flags, not an entry point for long pins.
- */
+/* Only the flags of pin_user_pages_fast(), and FOLL_PIN from inside */
 static void bad_flags(struct kunit *test)
 {
 	unsigned long addr = map_4k(test, SZ_64K);
@@ -498,6 +520,7 @@ static struct kunit_case pin_runs_cases[] = {
 	KUNIT_CASE(zero_page),
 	KUNIT_CASE(limits),
 	KUNIT_CASE(access_rights),
+	KUNIT_CASE(access_rights_in_folio),
 	KUNIT_CASE(no_room),
 	KUNIT_CASE(bad_flags),
 	KUNIT_CASE(tagged),

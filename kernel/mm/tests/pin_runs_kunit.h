@@ -5,9 +5,6 @@
 /*
  * What the KUnit suites for pin_user_runs_fast() share: user memory of every
  * kind, and the comparison of runs with the pages that they should be
- *
- * Names and years in the comment of a test are those of who asked on linux-mm
- * for what it tests.
  */
 
 #include <kunit/test.h>
@@ -62,11 +59,13 @@ unsigned long map_huge_zero(struct kunit *test, unsigned long len);
 unsigned long map_shmem(struct kunit *test, unsigned long len);
 unsigned long map_shmem_thp(struct kunit *test, unsigned long len);
 unsigned long map_shmem_askew(struct kunit *test, unsigned long len);
+unsigned long map_shmem_half(struct kunit *test, unsigned long len);
 unsigned long map_memfd(struct kunit *test, unsigned long len);
 unsigned long map_file_private(struct kunit *test, unsigned long len);
 unsigned long map_file_shared(struct kunit *test, unsigned long len);
 unsigned long map_dax(struct kunit *test, unsigned long len);
 unsigned long map_secretmem(struct kunit *test, unsigned long len);
+unsigned long map_frames(struct kunit *test, unsigned long len);
 unsigned long map_4k_forked(struct kunit *test, unsigned long len);
 unsigned long map_thp_forked(struct kunit *test, unsigned long len);
 unsigned long map_thp_ptes_forked(struct kunit *test, unsigned long len);

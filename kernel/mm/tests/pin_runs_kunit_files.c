@@ -117,6 +117,24 @@ unsigned long map_shmem_askew(struct kunit *test, unsigned long len)
 	return addr;
 }
 
+/* A folio, in one page table, whose second half can only be read */
+unsigned long map_shmem_half(struct kunit *test, unsigned long len)
+{
+	struct file *file = huge_shmem_file(test, len);
+	unsigned long first = map_huge_shmem(test, file, len), half = len / 2;
+	unsigned long addr = ALIGN(map_anon(test, len + PMD_SIZE), PMD_SIZE);
+
+	map_user(test, file, addr, half, PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_FIXED, 0);
+	map_user(test, file, addr + half, half, PROT_READ,
+		 MAP_SHARED | MAP_FIXED, half);
+	fput(file);
+	touch(test, addr, half);
+	read_pages(test, addr + half, half);
+	vm_munmap(first, len);
+	return addr;
+}
+
 /*
  * The nearest that there is to a file of a real file system this early: a block
  * device, with a page cache that is written back
@@ -202,3 +220,29 @@ unsigned long map_secretmem(struct kunit *test, unsigned long len)
 	return 0;
 }
 #endif
+
+/*
+ * As a driver maps its memory: page frames, and nobody may look whether there
+ * are pages. The frames are those of anonymous memory, which would be pinned.
+ */
+unsigned long map_frames(struct kunit *test, unsigned long len)
+{
+	unsigned long i, nr = len >> PAGE_SHIFT, addr;
+	struct page **pages = alloc_pages_array(test, nr);
+	struct vm_area_struct *vma;
+	int ret = 0;
+
+	reference(test, map_4k(test, len), nr, FOLL_WRITE, pages);
+	addr = map_user(test, NULL, 0, len, PROT_READ | PROT_WRITE,
+			MAP_SHARED | MAP_ANONYMOUS, 0);
+	mmap_write_lock(current->mm);
+	vma = find_vma(current->mm, addr);
+	for (i = 0; i < nr && !ret; i++)
+		ret = remap_pfn_range(vma, addr + i * PAGE_SIZE,
+				      page_to_pfn(pages[i]), PAGE_SIZE,
+				      vma->vm_page_prot);
+	mmap_write_unlock(current->mm);
+	unpin_user_pages(pages, nr);
+	KUNIT_ASSERT_EQ(test, ret, 0);
+	return addr;
+}
