@@ -255,8 +255,8 @@ static const char *check_seeks(struct fake_buffer *fb,
 		size_t offset, len, max_len = SZ_4M;
 		u64 skip;
 
-		offset = ((u64)prandom_u32_state(&fb->rnd) << 32 |
-			  prandom_u32_state(&fb->rnd)) % imu->len;
+		offset = (size_t)((u64)prandom_u32_state(&fb->rnd) << 32 |
+				  prandom_u32_state(&fb->rnd)) % imu->len;
 		if (fake_rnd(fb, 2)) {
 			naive_bvec(imu, offset, &skip);
 			offset -= skip;
