@@ -514,16 +514,19 @@ static void close_registered(struct regbuf *rb)
 static void cleanup(struct thread_data *td)
 {
 	struct regbuf *rb = td->io_ops_data;
+	int ret = 0, ret2;
 
 	if (!rb)
 		return;
 	/* Pins go here, and not when the kernel gets to the closed ring */
 	if (rb->has_ring) {
 		regbuf_slots_release(rb);
-		regbuf_io_wait_tags(rb);
+		ret = regbuf_io_wait_tags(rb);
 		io_uring_queue_exit(&rb->ring);
 	}
-	regbuf_report(rb);
+	ret2 = regbuf_report(rb);
+	if (ret || ret2)
+		td_verror(td, ret ? ret : ret2, "regbuf cleanup");
 	regbuf_figures_free(rb);
 	regbuf_slots_free(rb);
 	regbuf_arena_free(&rb->arena);

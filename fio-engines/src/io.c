@@ -433,7 +433,7 @@ void regbuf_io_take_tags(struct regbuf *rb)
 }
 
 /* The kernel says once for each slot that was let go of that nobody uses it. */
-void regbuf_io_wait_tags(struct regbuf *rb)
+int regbuf_io_wait_tags(struct regbuf *rb)
 {
 	struct regbuf_slots *s = &rb->slots;
 	struct timespec start, now;
@@ -446,7 +446,8 @@ void regbuf_io_wait_tags(struct regbuf *rb)
 			log_err("regbuf: %llu of %llu tags did not come\n",
 				(unsigned long long)(s->tags_due - s->tags_seen),
 				(unsigned long long)s->tags_due);
-			return;
+			return ETIMEDOUT;
 		}
 	}
+	return 0;
 }

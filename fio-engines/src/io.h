@@ -15,8 +15,8 @@ struct io_u *regbuf_io_event(struct thread_data *td, int event);
 void regbuf_io_set_place(struct regbuf *rb, struct io_u *io_u, uint64_t place);
 /* With nothing in flight: those that are there. */
 void regbuf_io_take_tags(struct regbuf *rb);
-/* With nothing in flight: until all tags have come, or it takes too long. */
-void regbuf_io_wait_tags(struct regbuf *rb);
+/* With nothing in flight: until all tags have come, or an errno if it takes too long. */
+int regbuf_io_wait_tags(struct regbuf *rb);
 
 /* register.c: reg_mode=register */
 int regbuf_register_check(struct thread_data *td);
