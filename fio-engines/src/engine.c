@@ -101,6 +101,8 @@ static int check_options(struct thread_data *td)
 	const struct regbuf_options *o = td->eo;
 	bool in_tables = o->reg_op == REGBUF_OP_BUFFERS || o->reg_op == REGBUF_OP_BUFFERS2;
 
+	if (o->reg_size % sysconf(_SC_PAGESIZE))
+		return fail("reg_size must be a multiple of the page size");
 	if (o->mode == REGBUF_MODE_REGISTER)
 		return regbuf_register_check(td);
 	if (td->o.mem_align)
@@ -109,9 +111,14 @@ static int check_options(struct thread_data *td)
 		return fail("hipri needs direct=1");
 	if (o->churn && !o->fixedbufs)
 		return fail("churn needs fixedbufs=1");
-	if (o->churn && in_tables && o->force_async && !o->churn_drain)
-		return fail("force_async with churn of whole tables needs churn_drain=1: "
-			    "requests that have not begun would find no table");
+	/* A clone moves to another entry; an update leaves each slot where it was */
+	if (o->churn && o->reg_op != REGBUF_OP_UPDATE && o->force_async && !o->churn_drain)
+		return fail("force_async with churn of whole tables or clones needs "
+			    "churn_drain=1: requests that have not begun would not find "
+			    "their slots");
+	if (o->churn && in_tables && o->hipri && !o->churn_drain)
+		return fail("hipri with churn of whole tables needs churn_drain=1: before "
+			    "Linux 6.13 unregistering waits for I/O, and nobody polls for it");
 	if (o->fault >= REGBUF_FAULT_SLOT && !o->fixedbufs)
 		return fail("fault=slot and cross need fixedbufs=1");
 	if (o->arena_skew >= (size_t)sysconf(_SC_PAGESIZE))
@@ -444,6 +451,8 @@ static int post_init(struct thread_data *td)
 	slot_size = choose_slot_size(rb);
 	rb->slots.size = slot_size;
 	ret = regbuf_slots_init(rb, slot_size);
+	if (!ret && rb->o->fault == REGBUF_FAULT_SLOT && rb->slots.nr < 2)
+		ret = fail("fault=slot needs two slots: with one there is no wrong one");
 	if (!ret && rb->o->fixedbufs)
 		ret = regbuf_slots_prepare(rb);
 	if (!ret && rb->o->mode == REGBUF_MODE_IO)
