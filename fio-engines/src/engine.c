@@ -381,17 +381,25 @@ static int register_files(struct regbuf *rb)
 	return ret;
 }
 
-/* Data for jobs that write and do not verify: fio's own, everywhere in the arena. */
-static void fill_arena(struct regbuf *rb)
+/*
+ * Data for jobs that write and do not verify: fio's own, in each @step'th place.  After
+ * registering, so that with arena_prefault=0 it is still that which populates.
+ */
+static void fill_places(struct regbuf *rb, uint64_t step)
 {
 	struct thread_data *td = rb->td;
-	unsigned long long bs = td_max_bs(td);
-	size_t at;
+	uint64_t place;
+	char *data;
 
-	if (!td_write(td) || td->o.verify != VERIFY_NONE || !rb->o->arena_prefault || !rb->moves)
+	if (!td_write(td) || !regbuf_io_keeps_data(td))
 		return;
-	for (at = 0; at + bs <= rb->arena.memory; at += bs)
-		fill_io_buffer(td, rb->arena.base + at, td->o.min_bs[DDIR_WRITE], bs);
+	for (place = 0; place < rb->nr_places; place += step) {
+		data = regbuf_io_place(rb, place);
+		/* From here on it is the same memory again */
+		if (data >= rb->arena.base + rb->arena.memory)
+			break;
+		fill_io_buffer(td, data, td->o.min_bs[DDIR_WRITE], td_max_bs(td));
+	}
 }
 
 static void look_at_first_slot(struct regbuf *rb)
@@ -430,9 +438,9 @@ static int post_init_io_mode(struct regbuf *rb, size_t slot_size)
 		return ret;
 	choose_nonvectored(rb);
 	memset(rb->ring.sq.sqes, 0, rb->ring.sq.ring_entries * sizeof(*rb->ring.sq.sqes));
-	fill_arena(rb);
 	if (!rb->moves && rb->arena.memory == rb->arena.size)
 		apart = rb->nr_turns;
+	fill_places(rb, apart);
 	for (i = 0; i < rb->td->o.iodepth; i++)
 		regbuf_io_set_place(rb, rb->io_us[i], i * apart);
 	return 0;
