@@ -69,23 +69,29 @@ void regbuf_tag_seen(struct regbuf *rb, uint64_t user_data)
 	r->tag = 0;
 }
 
+/* The limit on locked memory is the user's, and only this process can be seen. */
+static void explain_memlock(const struct regbuf *rb)
+{
+	struct io_uring_ext_memlock need;
+	char text[IO_URING_EXT_ERROR_TEXT];
+	int ret;
+
+	ret = io_uring_ext_memlock_check(rb->arena.size, rb->arena.info.page_size, 1, 0, &need);
+	if (ret && ret != -ENOMEM)
+		return;
+	io_uring_ext_memlock_describe(&need, text, sizeof(text));
+	log_err("regbuf: %s%s\n", text, need.state & IO_URING_EXT_MEMLOCK_EXEMPT ? "" :
+		" What other processes of this user have locked counts as well.");
+}
+
 /* What went wrong, and what would help if it is the limit on locked memory. */
 static int explain(struct regbuf *rb, int ret, const char *what,
 		   const struct io_uring_ext_error *err)
 {
-	struct io_uring_ext_memlock need;
-	char text[IO_URING_EXT_ERROR_TEXT] = "";
-
-	if (err && err->text[0])
-		snprintf(text, sizeof(text), "%s", err->text);
-	else if (ret == -ENOMEM &&
-		 io_uring_ext_memlock_check(rb->arena.size, rb->arena.info.page_size, 1, 0,
-					    &need) == -ENOMEM)
-		io_uring_ext_memlock_describe(&need, text, sizeof(text));
-	else
-		snprintf(text, sizeof(text), "%s", strerror(-ret));
 	log_err("regbuf: %s (%u slots, %zu bytes): %s\n", what, rb->slots.nr, rb->arena.size,
-		text);
+		err && err->text[0] ? err->text : strerror(-ret));
+	if (ret == -ENOMEM)
+		explain_memlock(rb);
 	return -ret;
 }
 
@@ -163,11 +169,26 @@ static int update(struct regbuf *rb, unsigned int first, unsigned int nr, bool f
 	return 0;
 }
 
+static int table_of_empties(struct regbuf *rb)
+{
+	struct iovec *nothing = calloc(rb->slots.nr, sizeof(*nothing));
+	int ret;
+
+	if (!nothing)
+		return -ENOMEM;
+	ret = io_uring_register_buffers(&rb->ring, nothing, rb->slots.nr);
+	free(nothing);
+	return ret;
+}
+
 static int update_table(struct regbuf *rb)
 {
 	int ret;
 
 	ret = io_uring_register_buffers_sparse(&rb->ring, rb->slots.nr);
+	/* Before Linux 5.19 a table is made empty by listing empty buffers */
+	if (ret == -EINVAL)
+		ret = table_of_empties(rb);
 	if (ret)
 		return explain(rb, ret, "making an empty table", NULL);
 	rb->slots.table = true;
