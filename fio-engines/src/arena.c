@@ -106,6 +106,46 @@ static int overlay(char *start, size_t len, unsigned int mem)
 	return 0;
 }
 
+/* How much of a range that was populated is in huge pages, as far as can be told. */
+static size_t bytes_in_thp(const char *start, size_t len)
+{
+	const unsigned int nr = len / MIX_UNIT;
+	struct io_uring_ext_layout layout;
+	unsigned char *map = calloc(nr, 1);
+	size_t bytes = 0;
+	unsigned int i;
+
+	if (map && !io_uring_ext_layout_estimate(0, start, len, &layout, map, nr))
+		for (i = 0; i < nr; i++)
+			bytes += 1UL << map[i] >= MIX_UNIT ? MIX_UNIT : 0;
+	free(map);
+	return bytes;
+}
+
+/* Asking for huge pages is no more than that: see what came. */
+static int count_huge(struct regbuf_arena *a, const struct regbuf_options *o,
+		      const char *start, size_t len, unsigned int mem)
+{
+	size_t huge = len, used = a->base + a->size - start;
+
+	if (mem != REGBUF_MEM_HUGE2M && (mem != REGBUF_MEM_THP || !o->arena_prefault))
+		return 0;
+	if (mem == REGBUF_MEM_THP)
+		huge = bytes_in_thp(start, len);
+	/* The arena may end in the middle of the last unit */
+	a->info.huge_bytes += huge < used ? huge : used;
+	if (huge == len)
+		return 0;
+	if (o->arena_strict) {
+		log_err("regbuf: thp for a mixed arena: only %zu of %zu bytes are in huge "
+			"pages\n", huge, len);
+		return ENOMEM;
+	}
+	snprintf(a->note, sizeof(a->note), "not all of the mix: not all of its thp is in huge "
+		 "pages");
+	return 0;
+}
+
 static int mix_range(struct regbuf_arena *a, const struct regbuf_options *o, char *start,
 		     size_t len, unsigned int mem)
 {
@@ -117,7 +157,7 @@ static int mix_range(struct regbuf_arena *a, const struct regbuf_options *o, cha
 	if (!ret && o->arena_prefault)
 		ret = -io_uring_ext_prefault(start, len, page, 0, NULL, NULL, &err);
 	if (!ret)
-		return 0;
+		return count_huge(a, o, start, len, mem);
 	if (!o->arena_strict && mem != REGBUF_MEM_4K) {
 		snprintf(a->note, sizeof(a->note), "not all of the mix: no %s: %.200s",
 			 regbuf_mem_name(mem), err.text[0] ? err.text : strerror(ret));
@@ -133,6 +173,8 @@ static int mix_range(struct regbuf_arena *a, const struct regbuf_options *o, cha
 
 static int mix(struct regbuf_arena *a, const struct regbuf_options *o)
 {
+	/* The lots are drawn for whole units */
+	const size_t size = round_up(a->size, MIX_UNIT);
 	unsigned int percent[MIX_KINDS], mem, next;
 	size_t start = 0, end;
 	int ret;
@@ -143,10 +185,10 @@ static int mix(struct regbuf_arena *a, const struct regbuf_options *o)
 	mem = draw_kind(&a->random, percent);
 	for (end = MIX_UNIT; ; end += MIX_UNIT) {
 		next = draw_kind(&a->random, percent);
-		if (end < a->size && next == mem)
+		if (end < size && next == mem)
 			continue;
 		ret = mix_range(a, o, a->base + start, end - start, mem);
-		if (ret || end >= a->size)
+		if (ret || end >= size)
 			return ret;
 		start = end;
 		mem = next;
@@ -329,17 +371,15 @@ int regbuf_arena_alloc(struct regbuf_arena *a, const struct regbuf_options *o, s
 	a->base = a->info.base;
 	a->size = size;
 	a->memory = p.alias ? p.alias : size;
-	/* The lots are drawn for whole units */
-	if (o->arena_mem == REGBUF_MEM_MIXED) {
-		a->size = p.size;
+	if (o->arena_mem == REGBUF_MEM_MIXED)
 		ret = mix(a, o);
-		a->size = size;
-	}
+	/* As asked before it is split on purpose, and told as it is after that */
 	if (!ret)
 		ret = check_huge(a, o);
 	if (!ret && o->arena_frag) {
 		if (can_fragment(o, a)) {
 			ret = fragment(a, o->arena_frag);
+			io_uring_ext_arena_info(a->arena, &a->info);
 		} else {
 			log_err("regbuf: arena_frag needs arena_mem=4k, thp or mthp\n");
 			ret = EINVAL;

@@ -101,6 +101,8 @@ static int check_options(struct thread_data *td)
 	const struct regbuf_options *o = td->eo;
 	bool in_tables = o->reg_op == REGBUF_OP_BUFFERS || o->reg_op == REGBUF_OP_BUFFERS2;
 
+	if (o->reg_size % sysconf(_SC_PAGESIZE))
+		return fail("reg_size must be a multiple of the page size");
 	if (o->mode == REGBUF_MODE_REGISTER)
 		return regbuf_register_check(td);
 	if (td->o.mem_align)
@@ -109,9 +111,14 @@ static int check_options(struct thread_data *td)
 		return fail("hipri needs direct=1");
 	if (o->churn && !o->fixedbufs)
 		return fail("churn needs fixedbufs=1");
-	if (o->churn && in_tables && o->force_async && !o->churn_drain)
-		return fail("force_async with churn of whole tables needs churn_drain=1: "
-			    "requests that have not begun would find no table");
+	/* A clone moves to another entry; an update leaves each slot where it was */
+	if (o->churn && o->reg_op != REGBUF_OP_UPDATE && o->force_async && !o->churn_drain)
+		return fail("force_async with churn of whole tables or clones needs "
+			    "churn_drain=1: requests that have not begun would not find "
+			    "their slots");
+	if (o->churn && in_tables && o->hipri && !o->churn_drain)
+		return fail("hipri with churn of whole tables needs churn_drain=1: before "
+			    "Linux 6.13 unregistering waits for I/O, and nobody polls for it");
 	if (o->fault >= REGBUF_FAULT_SLOT && !o->fixedbufs)
 		return fail("fault=slot and cross need fixedbufs=1");
 	if (o->arena_skew >= (size_t)sysconf(_SC_PAGESIZE))
@@ -374,17 +381,25 @@ static int register_files(struct regbuf *rb)
 	return ret;
 }
 
-/* Data for jobs that write and do not verify: fio's own, everywhere in the arena. */
-static void fill_arena(struct regbuf *rb)
+/*
+ * Data for jobs that write and do not verify: fio's own, in each @step'th place.  After
+ * registering, so that with arena_prefault=0 it is still that which populates.
+ */
+static void fill_places(struct regbuf *rb, uint64_t step)
 {
 	struct thread_data *td = rb->td;
-	unsigned long long bs = td_max_bs(td);
-	size_t at;
+	uint64_t place;
+	char *data;
 
-	if (!td_write(td) || td->o.verify != VERIFY_NONE || !rb->o->arena_prefault || !rb->moves)
+	if (!td_write(td) || !regbuf_io_keeps_data(td))
 		return;
-	for (at = 0; at + bs <= rb->arena.memory; at += bs)
-		fill_io_buffer(td, rb->arena.base + at, td->o.min_bs[DDIR_WRITE], bs);
+	for (place = 0; place < rb->nr_places; place += step) {
+		data = regbuf_io_place(rb, place);
+		/* From here on it is the same memory again */
+		if (data >= rb->arena.base + rb->arena.memory)
+			break;
+		fill_io_buffer(td, data, td->o.min_bs[DDIR_WRITE], td_max_bs(td));
+	}
 }
 
 static void look_at_first_slot(struct regbuf *rb)
@@ -423,9 +438,9 @@ static int post_init_io_mode(struct regbuf *rb, size_t slot_size)
 		return ret;
 	choose_nonvectored(rb);
 	memset(rb->ring.sq.sqes, 0, rb->ring.sq.ring_entries * sizeof(*rb->ring.sq.sqes));
-	fill_arena(rb);
 	if (!rb->moves && rb->arena.memory == rb->arena.size)
 		apart = rb->nr_turns;
+	fill_places(rb, apart);
 	for (i = 0; i < rb->td->o.iodepth; i++)
 		regbuf_io_set_place(rb, rb->io_us[i], i * apart);
 	return 0;
@@ -444,6 +459,8 @@ static int post_init(struct thread_data *td)
 	slot_size = choose_slot_size(rb);
 	rb->slots.size = slot_size;
 	ret = regbuf_slots_init(rb, slot_size);
+	if (!ret && rb->o->fault == REGBUF_FAULT_SLOT && rb->slots.nr < 2)
+		ret = fail("fault=slot needs two slots: with one there is no wrong one");
 	if (!ret && rb->o->fixedbufs)
 		ret = regbuf_slots_prepare(rb);
 	if (!ret && rb->o->mode == REGBUF_MODE_IO)
@@ -514,16 +531,19 @@ static void close_registered(struct regbuf *rb)
 static void cleanup(struct thread_data *td)
 {
 	struct regbuf *rb = td->io_ops_data;
+	int ret = 0, ret2;
 
 	if (!rb)
 		return;
 	/* Pins go here, and not when the kernel gets to the closed ring */
 	if (rb->has_ring) {
 		regbuf_slots_release(rb);
-		regbuf_io_wait_tags(rb);
+		ret = regbuf_io_wait_tags(rb);
 		io_uring_queue_exit(&rb->ring);
 	}
-	regbuf_report(rb);
+	ret2 = regbuf_report(rb);
+	if (ret || ret2)
+		td_verror(td, ret ? ret : ret2, "regbuf cleanup");
 	regbuf_figures_free(rb);
 	regbuf_slots_free(rb);
 	regbuf_arena_free(&rb->arena);

@@ -69,13 +69,12 @@ static uint64_t bucket_end(unsigned int bucket)
 	return ((sub + (1U << REGBUF_SUB_BITS) + 1) << (octave - 1)) - 1;
 }
 
-static uint64_t percentile(const struct regbuf_times *t, double p)
+/* Nearest rank: the smallest time that so many of 1000 do not exceed. */
+static uint64_t percentile(const struct regbuf_times *t, unsigned int permille)
 {
-	uint64_t want = p / 100 * t->count, seen = 0, end;
+	uint64_t want = (t->count * permille + 999) / 1000, seen = 0, end;
 	unsigned int i;
 
-	if (want < 1)
-		want = 1;
 	for (i = 0; i < REGBUF_BUCKETS; i++) {
 		seen += t->bucket[i];
 		if (seen >= want)
@@ -184,7 +183,7 @@ static void put_layout(FILE *f, const struct regbuf *rb)
 
 static void put_times(FILE *f, const struct regbuf *rb)
 {
-	static const double p[] = { 50, 90, 99, 99.9 };
+	static const unsigned int permille[] = { 500, 900, 990, 999 };
 	const struct regbuf_times *t;
 	const char *comma = "";
 	unsigned int i, k;
@@ -200,9 +199,9 @@ static void put_times(FILE *f, const struct regbuf *rb)
 			(unsigned long long)t->slots, (unsigned long long)t->bytes,
 			(unsigned long long)t->min, (double)t->sum / t->count,
 			(unsigned long long)t->max);
-		for (k = 0; k < ARRAY_LEN(p); k++)
-			fprintf(f, ",\"p%g_ns\":%llu", p[k],
-				(unsigned long long)percentile(t, p[k]));
+		for (k = 0; k < ARRAY_LEN(permille); k++)
+			fprintf(f, ",\"p%g_ns\":%llu", permille[k] / 10.0,
+				(unsigned long long)percentile(t, permille[k]));
 		fputc('}', f);
 		comma = ",";
 	}

@@ -17,13 +17,23 @@
 
 /* ---- places ------------------------------------------------------------------- */
 
+char *regbuf_io_place(const struct regbuf *rb, uint64_t place)
+{
+	return rb->arena.base + place / rb->per_slot * rb->slots.size +
+	       place % rb->per_slot * rb->stride + rb->o->arena_skew;
+}
+
 void regbuf_io_set_place(struct regbuf *rb, struct io_u *io_u, uint64_t place)
 {
-	struct regbuf_unit *u = &rb->units[io_u->index];
+	rb->units[io_u->index].slot = place / rb->per_slot;
+	io_u->buf = regbuf_io_place(rb, place);
+	/* The pattern that fio would take for still there is in the old place */
+	io_u->buf_filled_len = 0;
+}
 
-	u->slot = place / rb->per_slot;
-	io_u->buf = rb->arena.base + u->slot * rb->slots.size +
-		    place % rb->per_slot * rb->stride + rb->o->arena_skew;
+bool regbuf_io_keeps_data(const struct thread_data *td)
+{
+	return td->o.verify == VERIFY_NONE || td->o.verify == VERIFY_NULL;
 }
 
 /* The next place of an io_u, if it is to have one. */
@@ -52,7 +62,7 @@ static void move(struct regbuf *rb, struct io_u *io_u)
 	io_u->xfer_buf = io_u->buf;
 	/* fio has filled the old place; for verification it fills the new one later */
 	if (io_u->ddir == DDIR_WRITE && (td->flags & TD_F_REFILL_BUFFERS) &&
-	    td->o.verify == VERIFY_NONE)
+	    regbuf_io_keeps_data(td))
 		io_u_fill_buffer(td, io_u, td->o.min_bs[DDIR_WRITE], io_u->buflen);
 }
 
@@ -433,7 +443,7 @@ void regbuf_io_take_tags(struct regbuf *rb)
 }
 
 /* The kernel says once for each slot that was let go of that nobody uses it. */
-void regbuf_io_wait_tags(struct regbuf *rb)
+int regbuf_io_wait_tags(struct regbuf *rb)
 {
 	struct regbuf_slots *s = &rb->slots;
 	struct timespec start, now;
@@ -446,7 +456,8 @@ void regbuf_io_wait_tags(struct regbuf *rb)
 			log_err("regbuf: %llu of %llu tags did not come\n",
 				(unsigned long long)(s->tags_due - s->tags_seen),
 				(unsigned long long)s->tags_due);
-			return;
+			return ETIMEDOUT;
 		}
 	}
+	return 0;
 }

@@ -12,11 +12,15 @@ int regbuf_io_getevents(struct thread_data *td, unsigned int min, unsigned int m
 			const struct timespec *t);
 struct io_u *regbuf_io_event(struct thread_data *td, int event);
 
+/* Where the data of a place begins. */
+char *regbuf_io_place(const struct regbuf *rb, uint64_t place);
 void regbuf_io_set_place(struct regbuf *rb, struct io_u *io_u, uint64_t place);
+/* Does fio write what was in the buffer before, and not fill it for verification? */
+bool regbuf_io_keeps_data(const struct thread_data *td);
 /* With nothing in flight: those that are there. */
 void regbuf_io_take_tags(struct regbuf *rb);
-/* With nothing in flight: until all tags have come, or it takes too long. */
-void regbuf_io_wait_tags(struct regbuf *rb);
+/* With nothing in flight: until all tags have come, or an errno if it takes too long. */
+int regbuf_io_wait_tags(struct regbuf *rb);
 
 /* register.c: reg_mode=register */
 int regbuf_register_check(struct thread_data *td);

@@ -188,6 +188,13 @@ uint64_t regbuf_now(void);
 
 /* ---- slots.c ---------------------------------------------------------------- */
 
+/* A slot that was let go of, until its tag comes. */
+struct regbuf_release {
+	uint64_t tag;			/* 0: free */
+	uint64_t replaced_at;
+	unsigned int slot;
+};
+
 struct regbuf_slots {
 	unsigned int nr;
 	size_t size;			/* bytes of all but the last */
@@ -206,7 +213,9 @@ struct regbuf_slots {
 	int *region;			/* id of each slot */
 
 	/* tags */
-	uint64_t *replaced_at;		/* when the slot's last tag was set off */
+	uint64_t next_tag;
+	struct regbuf_release *releases;	/* by tag, modulo its size */
+	size_t release_mask;
 	uint64_t tags_due;
 	uint64_t tags_seen;
 };

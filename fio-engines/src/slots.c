@@ -23,46 +23,75 @@ static bool has_tags(const struct regbuf *rb)
 	return rb->slots.tags;
 }
 
+/*
+ * Each registration of a slot has a tag of its own: a slot may be replaced again
+ * before the kernel says that the last I/O with what it was before is done.
+ */
+static void new_tags(struct regbuf *rb, unsigned int first, unsigned int nr)
+{
+	struct regbuf_slots *s = &rb->slots;
+
+	while (has_tags(rb) && nr--)
+		s->tags[first++] = REGBUF_TAG | s->next_tag++;
+}
+
 /* The kernel was told to let go of slots, and will say so slot by slot. */
 static void expect_tags(struct regbuf *rb, unsigned int first, unsigned int nr)
 {
+	struct regbuf_slots *s = &rb->slots;
+	struct regbuf_release *r;
 	uint64_t now;
 
 	if (!has_tags(rb))
 		return;
 	now = regbuf_now();
-	rb->slots.tags_due += nr;
-	while (nr--)
-		rb->slots.replaced_at[first++] = now;
+	s->tags_due += nr;
+	for (; nr--; first++) {
+		r = &s->releases[s->tags[first] & s->release_mask];
+		/* Taken by one that is slow: that one is worth more */
+		if (r->tag)
+			continue;
+		r->tag = s->tags[first];
+		r->slot = first;
+		r->replaced_at = now;
+	}
 }
 
 void regbuf_tag_seen(struct regbuf *rb, uint64_t user_data)
 {
-	unsigned int slot = user_data & ~REGBUF_TAG;
+	struct regbuf_slots *s = &rb->slots;
+	struct regbuf_release *r = &s->releases[user_data & s->release_mask];
 
-	rb->slots.tags_seen++;
-	if (slot < rb->slots.nr)
-		regbuf_count(rb, REGBUF_RELEASE, rb->slots.replaced_at[slot], 1,
-			     regbuf_slot_bytes(rb, slot));
+	s->tags_seen++;
+	if (r->tag != user_data)
+		return;
+	regbuf_count(rb, REGBUF_RELEASE, r->replaced_at, 1, regbuf_slot_bytes(rb, r->slot));
+	r->tag = 0;
+}
+
+/* The limit on locked memory is the user's, and only this process can be seen. */
+static void explain_memlock(const struct regbuf *rb)
+{
+	struct io_uring_ext_memlock need;
+	char text[IO_URING_EXT_ERROR_TEXT];
+	int ret;
+
+	ret = io_uring_ext_memlock_check(rb->arena.size, rb->arena.info.page_size, 1, 0, &need);
+	if (ret && ret != -ENOMEM)
+		return;
+	io_uring_ext_memlock_describe(&need, text, sizeof(text));
+	log_err("regbuf: %s%s\n", text, need.state & IO_URING_EXT_MEMLOCK_EXEMPT ? "" :
+		" What other processes of this user have locked counts as well.");
 }
 
 /* What went wrong, and what would help if it is the limit on locked memory. */
 static int explain(struct regbuf *rb, int ret, const char *what,
 		   const struct io_uring_ext_error *err)
 {
-	struct io_uring_ext_memlock need;
-	char text[IO_URING_EXT_ERROR_TEXT] = "";
-
-	if (err && err->text[0])
-		snprintf(text, sizeof(text), "%s", err->text);
-	else if (ret == -ENOMEM &&
-		 io_uring_ext_memlock_check(rb->arena.size, rb->arena.info.page_size, 1, 0,
-					    &need) == -ENOMEM)
-		io_uring_ext_memlock_describe(&need, text, sizeof(text));
-	else
-		snprintf(text, sizeof(text), "%s", strerror(-ret));
 	log_err("regbuf: %s (%u slots, %zu bytes): %s\n", what, rb->slots.nr, rb->arena.size,
-		text);
+		err && err->text[0] ? err->text : strerror(-ret));
+	if (ret == -ENOMEM)
+		explain_memlock(rb);
 	return -ret;
 }
 
@@ -71,9 +100,11 @@ static int explain(struct regbuf *rb, int ret, const char *what,
 static int table_register(struct regbuf *rb)
 {
 	struct regbuf_slots *s = &rb->slots;
-	uint64_t start = regbuf_now();
+	uint64_t start;
 	int ret;
 
+	new_tags(rb, 0, s->nr);
+	start = regbuf_now();
 	if (has_tags(rb))
 		ret = io_uring_register_buffers_tags(&rb->ring, s->iovecs,
 						     (const __u64 *)s->tags, s->nr);
@@ -123,6 +154,8 @@ static int update(struct regbuf *rb, unsigned int first, unsigned int nr, bool f
 	for (i = first; i < first + nr; i++)
 		if (s->present[i])
 			expect_tags(rb, i, 1);
+	if (fill)
+		new_tags(rb, first, nr);
 	start = regbuf_now();
 	ret = io_uring_ext_update_buffers(&rb->ring, &up, &err);
 	if (ret) {
@@ -136,11 +169,26 @@ static int update(struct regbuf *rb, unsigned int first, unsigned int nr, bool f
 	return 0;
 }
 
+static int table_of_empties(struct regbuf *rb)
+{
+	struct iovec *nothing = calloc(rb->slots.nr, sizeof(*nothing));
+	int ret;
+
+	if (!nothing)
+		return -ENOMEM;
+	ret = io_uring_register_buffers(&rb->ring, nothing, rb->slots.nr);
+	free(nothing);
+	return ret;
+}
+
 static int update_table(struct regbuf *rb)
 {
 	int ret;
 
 	ret = io_uring_register_buffers_sparse(&rb->ring, rb->slots.nr);
+	/* Before Linux 5.19 a table is made empty by listing empty buffers */
+	if (ret == -EINVAL)
+		ret = table_of_empties(rb);
 	if (ret)
 		return explain(rb, ret, "making an empty table", NULL);
 	rb->slots.table = true;
@@ -318,8 +366,6 @@ static void set_iovecs(struct regbuf *rb)
 		s->iovecs[i].iov_len = rb->arena.size - at < s->size ? rb->arena.size - at :
 								       s->size;
 		s->index[i] = i;
-		if (s->tags)
-			s->tags[i] = REGBUF_TAG | i;
 		if (s->region)
 			s->region[i] = -1;
 	}
@@ -332,6 +378,7 @@ int regbuf_slots_init(struct regbuf *rb, size_t slot_size)
 	const unsigned int op = rb->o->reg_op;
 	size_t nr = (rb->arena.size + slot_size - 1) / slot_size;
 	bool tags = op == REGBUF_OP_BUFFERS2 || op == REGBUF_OP_UPDATE;
+	size_t releases = 1;
 
 	io_uring_ext_query(&rb->ring, &caps);
 	if (caps.max_buffers && nr > caps.max_buffers) {
@@ -345,13 +392,17 @@ int regbuf_slots_init(struct regbuf *rb, size_t slot_size)
 	s->index = calloc(nr, sizeof(*s->index));
 	s->present = calloc(nr, sizeof(*s->present));
 	if (tags) {
+		/* All slots, and more than ever wait for I/O in flight */
+		while (releases < nr + 4 * rb->td->o.iodepth)
+			releases *= 2;
+		s->release_mask = releases - 1;
 		s->tags = calloc(nr, sizeof(*s->tags));
-		s->replaced_at = calloc(nr, sizeof(*s->replaced_at));
+		s->releases = calloc(releases, sizeof(*s->releases));
 	}
 	if (op == REGBUF_OP_CLONE)
 		s->region = calloc(nr, sizeof(*s->region));
 	if (!s->iovecs || !s->index || !s->present ||
-	    (tags && (!s->tags || !s->replaced_at)) || (op == REGBUF_OP_CLONE && !s->region)) {
+	    (tags && (!s->tags || !s->releases)) || (op == REGBUF_OP_CLONE && !s->region)) {
 		log_err("regbuf: no memory for %zu slots\n", nr);
 		return ENOMEM;
 	}
@@ -429,6 +480,6 @@ void regbuf_slots_free(struct regbuf *rb)
 	free(s->index);
 	free(s->present);
 	free(s->tags);
-	free(s->replaced_at);
+	free(s->releases);
 	free(s->region);
 }
