@@ -44,8 +44,11 @@ unsigned long gup_nr_reads, gup_section_start, gup_longest_section;
 bool (*gup_kunit_refuse)(struct folio *folio, enum gup_check check);
 #endif
 
-/* Pages that ordinary GUP pins at a time: one page full of pointers */
-#define SLOW_PAGES	(PAGE_SIZE / sizeof(struct page *))
+/*
+ * Pages that ordinary GUP pins at a time: those of a page table whose entries
+ * have 64 bits, for which one page has room for the pointers
+ */
+#define SLOW_PAGES	(PAGE_SIZE / sizeof(u64))
 
 /* Entries of an array that are released before others get their turn */
 #define UNPIN_BATCH	1024

@@ -83,7 +83,7 @@ enum pin_runs_format {
  * @bvecs: the same as PIN_RUNS_BVEC
  * @phys: the same as PIN_RUNS_PHYS
  * @format: what it is
- * @bytes: size of the buffer, a multiple of 8
+ * @bytes: size of the buffer, of packed PFNs a multiple of 8
  * @nr: number of entries
  * @nr_sizes: how many of those have an explicit size (packed PFNs)
  */
@@ -145,8 +145,9 @@ static inline void pin_runs_init(struct pin_runs *runs, void *buf, u32 bytes)
 static inline void pin_runs_init_bvecs(struct pin_runs *runs,
 				       struct bio_vec *bvecs, u32 nr)
 {
-	pin_runs_init(runs, bvecs, nr * sizeof(*bvecs));
+	pin_runs_init(runs, bvecs, 0);
 	runs->format = PIN_RUNS_BVEC;
+	runs->bytes = nr * sizeof(*bvecs);
 }
 
 /**
@@ -158,8 +159,9 @@ static inline void pin_runs_init_bvecs(struct pin_runs *runs,
 static inline void pin_runs_init_phys(struct pin_runs *runs,
 				      struct phys_vec *phys, u32 nr)
 {
-	pin_runs_init(runs, phys, nr * sizeof(*phys));
+	pin_runs_init(runs, phys, 0);
 	runs->format = PIN_RUNS_PHYS;
+	runs->bytes = nr * sizeof(*phys);
 }
 
 /* Does the run, of at least one page, fit a packed entry alone? */

@@ -92,8 +92,17 @@ struct page **alloc_pages_array(struct kunit *test, unsigned long nr)
 void init_chunk(struct pin_runs *runs, enum pin_runs_format format, void *buf,
 		u32 bytes)
 {
-	pin_runs_init(runs, buf, bytes);
-	runs->format = format;
+	switch (format) {
+	case PIN_RUNS_PFN:
+		pin_runs_init(runs, buf, bytes);
+		break;
+	case PIN_RUNS_BVEC:
+		pin_runs_init_bvecs(runs, buf, bytes / sizeof(struct bio_vec));
+		break;
+	case PIN_RUNS_PHYS:
+		pin_runs_init_phys(runs, buf, bytes / sizeof(struct phys_vec));
+		break;
+	}
 }
 
 /*
