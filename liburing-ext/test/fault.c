@@ -501,6 +501,18 @@ static void half_way(void)
 	CHECK_EQ(io_uring_ext_arena_alloc(&a, &p, &err), -ENOMEM);
 	CHECK_EQ(err.err, -ENOMEM);
 	CHECK_EQ(err.stage, IO_URING_EXT_STAGE_PREFAULT);
+	/* In words that fit the errno: what ran out, where, and what helps */
+	CHECK(strstr(err.text, "2M huge pages ran out at 0 of 4 MiB"));
+	CHECK(strstr(err.text, "cgroup"));
+	CHECK(strstr(err.text, "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"));
+	p.bind = 1;
+	countdown = 1;
+	CHECK_EQ(io_uring_ext_arena_alloc(&a, &p, &err), -ENOMEM);
+	if (err.stage == IO_URING_EXT_STAGE_PREFAULT) {
+		CHECK(strstr(err.text, "on node 0"));
+		CHECK(strstr(err.text, "/node/node0/hugepages/hugepages-2048kB/nr_hugepages"));
+	}
+	p.bind = 0;
 	p.mem = IO_URING_EXT_MEM_AUTO;
 	countdown = 1;
 	CHECK_OK(io_uring_ext_arena_alloc(&a, &p, &err), err);
@@ -529,6 +541,13 @@ static void old_prefault(void)
 	CHECK_OK(io_uring_ext_prefault(p + 10, 64 * 4096 - 10, 0, 1, NULL, NULL, &err), err);
 	CHECK_EQ(io_uring_ext_prefault(p, 65 * 4096, 0, 1, NULL, NULL, &err), -EFAULT);
 	no_populate = false;
+	/* Too little memory is not taken for memory that is not mapped */
+	victim = MADVISE;
+	fault_errno = ENOMEM;
+	countdown = 1;
+	armed = 1;
+	CHECK_EQ(io_uring_ext_prefault(p, 64 * 4096, 0, 1, NULL, NULL, &err), -ENOMEM);
+	armed = 0;
 	CHECK_EQ(mincore(p, 64 * 4096, vec), 0);
 	for (i = 0; i < 64; i++)
 		CHECK(vec[i] & 1);

@@ -313,7 +313,7 @@ size_t io_uring_ext_arena_size(const struct io_uring_ext_arena *arena);
  *
  * -EINVAL     no range, or @page_size no power of two.
  * -ENOMEM     pages ran out, err->done tells the MiB that were complete.
- * -EFAULT     a part is not mapped or not writable.
+ * -EFAULT     a part is not mapped or not writable, or a hugetlb page could not be had.
  * -ECANCELED  @progress said so.
  */
 int io_uring_ext_prefault(void *base, size_t len, size_t page_size,
