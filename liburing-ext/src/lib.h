@@ -23,8 +23,11 @@
 #define SZ_2M		(2UL << 20)
 #define SZ_1G		(1UL << 30)
 
-/* The kernel's cap on the bytes of one read or write, from <linux/fs.h>. */
-#define URING_EXT_MAX_RW	(0x7fffffffU & ~4095U)
+/*
+ * The kernel's cap on the bytes of one read or write (INT_MAX & PAGE_MASK), for pages
+ * of up to 64 KiB.
+ */
+#define URING_EXT_MAX_RW	0x7fff0000U
 
 static inline bool is_pow2(size_t n)
 {
@@ -152,18 +155,18 @@ struct urext_split {
 	uintptr_t end;			/* open */
 	uintptr_t origin;		/* boundaries are origin + k << shift */
 	unsigned shift;
-	unsigned nr;			/* slots */
+	size_t nr;			/* slots; more than 32 bits can count */
 };
 
 void urext_split(struct urext_split *s, uintptr_t base, size_t len, size_t page_size,
 		 size_t max);
 /* The slot of @addr, counted from the region's first. */
-static inline unsigned urext_split_slot(const struct urext_split *s, uintptr_t addr)
+static inline size_t urext_split_slot(const struct urext_split *s, uintptr_t addr)
 {
 	return s->nr == 1 ? 0 : (addr - s->origin) >> s->shift;
 }
-uintptr_t urext_split_start(const struct urext_split *s, unsigned slot);
-uintptr_t urext_split_end(const struct urext_split *s, unsigned slot);
+uintptr_t urext_split_start(const struct urext_split *s, size_t slot);
+uintptr_t urext_split_end(const struct urext_split *s, size_t slot);
 /* The slots as iovecs, to be freed by the caller; NULL: no memory. */
 struct iovec *urext_split_iovecs(const struct urext_split *s);
 

@@ -161,7 +161,7 @@ int io_uring_ext_pool_destroy(struct io_uring_ext_pool *pool)
 
 /* ---- regions ---- */
 
-static int find_slots(struct io_uring_ext_pool *pool, unsigned nr)
+static int find_slots(struct io_uring_ext_pool *pool, size_t nr)
 {
 	unsigned i, run = 0;
 
@@ -325,7 +325,7 @@ static int place_region(struct io_uring_ext_pool *pool, struct urext_region *reg
 	first = find_slots(pool, region->split.nr);
 	if (first < 0) {
 		urext_fail(err, first, IO_URING_EXT_STAGE_SLOTS, 0,
-			   "%u slots next to each other needed, of %u in the pool",
+			   "%zu slots next to each other needed, of %u in the pool",
 			   region->split.nr, pool->nr_slots);
 		if (!urext_pool_forgives(pool))
 			return first;
@@ -376,6 +376,7 @@ int io_uring_ext_pool_add(struct io_uring_ext_pool *pool,
 		return urext_fail(err, -EINVAL, IO_URING_EXT_STAGE_ARGS, 0,
 				  "region parameters that make no sense");
 	if ((p->flags & IO_URING_EXT_REGION_READONLY) &&
+	    !(pool->flags & IO_URING_EXT_POOL_PLAIN) &&
 	    !(pool->caps.flags & IO_URING_EXT_CAP_READONLY))
 		return urext_fail(err, -EOPNOTSUPP, IO_URING_EXT_STAGE_REGISTER, 0,
 				  "this kernel has no read-only registered buffers");
@@ -479,7 +480,8 @@ int io_uring_ext_pool_lookup(struct io_uring_ext_pool *pool, const void *ptr,
 {
 	uintptr_t start = (uintptr_t)ptr, end = start + len;
 	int ret = -ENOENT;
-	unsigned i, first;
+	size_t first;
+	unsigned i;
 
 	if (!pool || end < start)
 		return -EINVAL;

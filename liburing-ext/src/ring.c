@@ -212,7 +212,7 @@ static int register_slots(struct io_uring_ext_ring *r, struct urext_region *reg,
 			  struct io_uring_ext_error *err)
 {
 	struct urext_wait *w = NULL;
-	unsigned done, off = table_entry(r, reg);
+	unsigned done, off = table_entry(r, reg), last = off + reg->split.nr - 1;
 	int ret;
 
 	ret = need_table(r, err);
@@ -230,8 +230,7 @@ static int register_slots(struct io_uring_ext_ring *r, struct urext_region *reg,
 		ret = extend_table(r, reg);
 		if (ret) {
 			urext_fail(err, -ENOSPC, IO_URING_EXT_STAGE_TABLE, off,
-				   "the ring's table ends before entry %u",
-				   off + reg->split.nr - 1);
+				   "the ring's table ends before entry %u", last);
 			ret = -ENOSPC;
 			goto out;
 		}

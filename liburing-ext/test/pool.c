@@ -48,6 +48,28 @@ static int read_at(struct io_uring *ring, struct io_uring_ext_ring *r, char *p, 
 	return fixed;
 }
 
+/* 2^32 + 2 slots are not taken for 2. */
+static void check_many_slots(void)
+{
+	static const __u32 flags[] = { 0, IO_URING_EXT_POOL_OPTIONAL };
+	struct io_uring_ext_region_info info;
+	struct io_uring_ext_pool *pool;
+	unsigned i;
+
+	for (i = 0; i < 2; i++) {
+		pool = pool_of(flags[i], 4, 4096);
+		CHECK_EQ(add(pool, (void *)(1UL << 40), (1UL << 44) + 2 * 4096),
+			 flags[i] ? 0 : -ENOSPC);
+		CHECK_EQ(err.err, -ENOSPC);
+		CHECK(strstr(err.text, "4294967298 slots"));
+		if (flags[i]) {
+			CHECK_EQ(io_uring_ext_pool_region_info(pool, 0, &info), 0);
+			CHECK_EQ(info.nr_slots, 0);
+		}
+		CHECK_EQ(io_uring_ext_pool_destroy(pool), 0);
+	}
+}
+
 static void check_args(void)
 {
 	struct io_uring_ext_pool_params p = { .flags = 1U << 20 };
@@ -103,6 +125,7 @@ static void check_args(void)
 	CHECK_EQ(add(pool, mem + MiB - 1, 4096), -EEXIST);
 	CHECK_EQ(add(pool, mem + MiB, 3 * MiB + 1), -ENOSPC);
 	CHECK_EQ(err.stage, IO_URING_EXT_STAGE_SLOTS);
+	check_many_slots();
 	CHECK_EQ(add(pool, (void *)4096, 4096), -EFAULT);
 	CHECK_EQ(err.stage, IO_URING_EXT_STAGE_REGISTER);
 	CHECK_EQ(io_uring_ext_pool_remove(pool, 5), -ENOENT);

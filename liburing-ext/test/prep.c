@@ -67,7 +67,7 @@ static void check_lengths(void)
 	CHECK_EQ(io_uring_ext_ring_stats(r, &before), 0);
 	CHECK_EQ(io_uring_ext_prep_read(r, &sqe, fd, mem, 0, 0), 0);
 	CHECK_EQ(sqe.opcode, IORING_OP_READ);
-	CHECK_EQ(io_uring_ext_prep_read(r, &sqe, fd, mem, 0x7ffff001, 0), 0);
+	CHECK_EQ(io_uring_ext_prep_read(r, &sqe, fd, mem, 0x7fff0001, 0), 0);
 	CHECK_EQ(io_uring_ext_prep_send_zc(r, &sqe, fd, mem, 0, 0, 0), 0);
 	CHECK_EQ(io_uring_ext_prep_readv(r, &sqe, fd, iov, 2, 0, 0), 0);
 	CHECK_EQ(io_uring_ext_prep_readv(r, &sqe, fd, iov, 0, 0, 0), 0);

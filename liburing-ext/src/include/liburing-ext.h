@@ -369,8 +369,8 @@ int io_uring_ext_pool_destroy(struct io_uring_ext_pool *pool);
 
 /* io_uring_ext_region.flags */
 /* Source only (WRITE_FIXED, SEND_ZC): memory may be read-only.  Reads into it are
-   prepared plain.  Needs IO_URING_EXT_CAP_READONLY; without it the call fails, it
-   does not downgrade. */
+   prepared plain.  Needs IO_URING_EXT_CAP_READONLY, except with PLAIN; without it the
+   call fails, also with OPTIONAL: it does not downgrade. */
 #define IO_URING_EXT_REGION_READONLY	(1U << 0)
 
 struct io_uring_ext_region {
@@ -407,7 +407,7 @@ struct io_uring_ext_region {
  * -ENOSPC  not enough free slots next to each other.
  * -ENOMEM  RLIMIT_MEMLOCK (err->text says how much and what to do) or no memory.
  * -EFAULT  memory that is not mapped, not writable, or cannot be pinned.
- * -EOPNOTSUPP  READONLY, and this kernel has no read-only buffers.
+ * -EOPNOTSUPP  READONLY, and this kernel has no read-only buffers (not with PLAIN).
  * Others   from io_uring_register(2).
  * With OPTIONAL only -EINVAL, -EEXIST and out of memory for bookkeeping remain;
  * err->err holds what was forgiven.
@@ -613,7 +613,8 @@ struct io_uring_ext_slab;
 /*
  * Catch double put and use after put: free slices are filled with a pattern, which
  * get checks.  Costs a write and a read of every slice; a slice that was written
- * while free is counted in stats.damaged and not handed out again.
+ * while free is counted in stats.damaged and not handed out again.  Not for a region
+ * with IO_URING_EXT_REGION_READONLY: there is nothing that could be written.
  */
 #define IO_URING_EXT_SLAB_DEBUG		(1U << 0)
 
@@ -621,7 +622,8 @@ struct io_uring_ext_slab;
  * Cut region @id of @pool into slices of @slice bytes.  The region must stay in the
  * pool as long as the slab lives.
  *
- * -EINVAL  slice is 0, or larger than the region or its slots; unknown flags.
+ * -EINVAL  slice is 0, or larger than the region or its slots; unknown flags; DEBUG
+ *          for a READONLY region.
  * -ENOENT  no such region.
  * -EOVERFLOW  2^32 - 1 slices or more.
  * -ENOMEM  no memory for bookkeeping (4 bytes a slice, 5 with DEBUG).
