@@ -85,9 +85,15 @@ int urext_bare_ring(void);
 int urext_table(struct urext_target t, unsigned nr);
 int urext_clone(struct urext_target dst, struct urext_target src, unsigned src_off,
 		unsigned dst_off, unsigned nr);
-/* @rsrc_flags: the kernel's, of which only those with read-only buffers have any. */
+/*
+ * @rsrc_flags: the kernel's, of which only those with read-only buffers have any.
+ * *@undo: what urext_note_undo() is to be told.
+ */
 int urext_update(struct urext_target t, const struct io_uring_ext_update *up,
-		 __u32 rsrc_flags, struct io_uring_ext_error *err);
+		 __u32 rsrc_flags, int *undo, struct io_uring_ext_error *err);
+#define URING_EXT_NO_UNDO	1	/* nothing was put back */
+/* Say in @err how putting back went: 0 or -errno. */
+void urext_note_undo(struct io_uring_ext_error *err, int undo);
 /* Empty @nr entries from @off on. */
 int urext_clear(struct urext_target t, unsigned off, unsigned nr);
 
@@ -108,7 +114,7 @@ int urext_uapi_layout(struct urext_target t, unsigned index,
 		      struct io_uring_ext_layout *layout);
 bool urext_uapi_may_layout(struct urext_target t);
 int urext_uapi_update_readonly(struct urext_target t, const struct io_uring_ext_update *up,
-			       struct io_uring_ext_error *err);
+			       int *undo, struct io_uring_ext_error *err);
 
 /* memlock.c */
 

@@ -231,7 +231,7 @@ bool urext_region_try_free(struct io_uring_ext_pool *pool, struct urext_region *
 
 /* Names the piece that failed, and explains what all of the region needs. */
 static void explain_register(const struct urext_region *region, unsigned piece, int ret,
-			     struct io_uring_ext_error *err)
+			     int undo, struct io_uring_ext_error *err)
 {
 	const struct urext_split *s = &region->split;
 	uintptr_t start = urext_split_start(s, piece);
@@ -242,6 +242,7 @@ static void explain_register(const struct urext_region *region, unsigned piece, 
 	urext_fail(err, ret, IO_URING_EXT_STAGE_REGISTER, entry, "registering %s at %p: %s",
 		   urext_size(size, urext_split_end(s, piece) - start), (void *)start, text);
 	err->done = done;
+	urext_note_undo(err, undo);
 }
 
 /*
@@ -261,7 +262,7 @@ int urext_region_register(struct io_uring_ext_pool *pool, struct urext_region *r
 	struct iovec *iov;
 	__u64 *tags = NULL, start;
 	unsigned i;
-	int ret = -ENOMEM;
+	int undo, ret = -ENOMEM;
 
 	*done = 0;
 	iov = urext_split_iovecs(&region->split);
@@ -278,14 +279,14 @@ int urext_region_register(struct io_uring_ext_pool *pool, struct urext_region *r
 	up.tags = tags;
 	start = urext_now_ns();
 	if (region->flags & IO_URING_EXT_REGION_READONLY)
-		ret = urext_uapi_update_readonly(t, &up, &e);
+		ret = urext_uapi_update_readonly(t, &up, &undo, &e);
 	else
-		ret = urext_update(t, &up, 0, &e);
+		ret = urext_update(t, &up, 0, &undo, &e);
 	start = urext_now_ns() - start;
 	if (ret) {
 		*done = e.entry - off;
 		pool->failures++;
-		explain_register(region, *done, ret, &e);
+		explain_register(region, *done, ret, undo, &e);
 		if (err)
 			*err = e;
 	} else {

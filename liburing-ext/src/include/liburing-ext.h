@@ -758,7 +758,8 @@ struct io_uring_ext_update {
  * 0 when all @nr entries are changed.  Else the errno of the entry that failed;
  * err->entry is its index in the table, err->done the entries that are changed
  * (0 after a successful undo; if the undo failed too, err->stage is
- * IO_URING_EXT_STAGE_UNDO).
+ * IO_URING_EXT_STAGE_UNDO, and err->text says why).  Registering a region of several
+ * slots is undone, and tells, in the same way.
  *
  * -EINVAL  nothing to do, beyond the table, or a tag for an empty entry.
  * -ENXIO   the ring has no table.
