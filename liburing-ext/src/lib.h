@@ -248,7 +248,7 @@ struct urext_wait {
 
 struct io_uring_ext_ring {
 	struct io_uring_ext_pool *pool;
-	struct urext_target target;
+	const struct io_uring *ring;	/* the caller's; its fd may be closed meanwhile */
 	unsigned slot_base;
 	__u64 gen;
 	bool has_table;

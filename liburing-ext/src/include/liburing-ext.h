@@ -409,8 +409,8 @@ struct io_uring_ext_region {
  * -EFAULT  memory that is not mapped, not writable, or cannot be pinned.
  * -EOPNOTSUPP  READONLY, and this kernel has no read-only buffers (not with PLAIN).
  * Others   from io_uring_register(2).
- * With OPTIONAL only -EINVAL, -EEXIST and out of memory for bookkeeping remain;
- * err->err holds what was forgiven.
+ * With OPTIONAL only -EINVAL, -EEXIST, -EOPNOTSUPP for READONLY and out of memory
+ * for bookkeeping remain; err->err holds what was forgiven.
  */
 int io_uring_ext_pool_add(struct io_uring_ext_pool *pool,
 			  const struct io_uring_ext_region *region,
@@ -430,6 +430,7 @@ int io_uring_ext_pool_add_arena(struct io_uring_ext_pool *pool,
  * Returns the number of rings that still hold it; 0: it is gone.
  * -ENOENT   no such region.
  * -EALREADY it is being removed.
+ * Others    from emptying the anchor's slots, with OPTIONAL too: nothing happened.
  */
 int io_uring_ext_pool_remove(struct io_uring_ext_pool *pool, int id);
 
@@ -496,10 +497,13 @@ io_uring_ext_pool_caps(const struct io_uring_ext_pool *pool);
 
 /*
  * Attach @ring: give it the pool's regions in its table entries @slot_base and up,
- * which the caller leaves to the pool.  A table is made if @ring has none;
- * entries outside the pool's range are not touched.  The same ring may not be
- * attached twice in overlapping ranges (not checked).  Call it in the thread that
- * submits to @ring (a ring with IORING_SETUP_SINGLE_ISSUER demands it).
+ * which the caller leaves to the pool.  If @ring has no table, one is made now, also
+ * for an empty pool, but not with PLAIN.  It has all entries below @slot_base and those
+ * that the pool needs, becomes longer as needed, and stays after detach.  Entries outside the pool's range are not touched.  The same ring may
+ * not be attached twice in overlapping ranges (not checked).  Call it in the thread
+ * that submits to @ring (a ring with IORING_SETUP_SINGLE_ISSUER demands it).  @ring
+ * is looked at until detach and must stay where it is; its fd may be closed
+ * meanwhile (io_uring_close_ring_fd()).
  *
  * -EINVAL  slot_base + nr_slots is beyond the kernel's table size.
  * -ENOSPC  the ring has a table that is too small, and no clones to extend it.
@@ -507,7 +511,8 @@ io_uring_ext_pool_caps(const struct io_uring_ext_pool *pool);
  * -EACCES  the ring's restrictions forbid it.
  * -ENOMEM  RLIMIT_MEMLOCK or no memory.
  * Others   from io_uring_register(2).
- * With OPTIONAL only -EINVAL and out of memory for bookkeeping remain.
+ * With OPTIONAL only -EINVAL and out of memory for bookkeeping remain; err->err
+ * holds what was forgiven.
  */
 int io_uring_ext_ring_attach(struct io_uring_ext_ring **r,
 			     struct io_uring_ext_pool *pool,
@@ -536,6 +541,8 @@ int io_uring_ext_ring_stale(const struct io_uring_ext_ring *r);
  * Errors as io_uring_ext_ring_attach(): the first one met.  A region that could
  * not be taken over is plain on this ring, and is tried again by the next sync after
  * the pool changed; the others are taken over nevertheless.
+ * Entries of removed regions that cannot be emptied are an error with OPTIONAL too:
+ * the memory is still pinned.  The next sync tries again.
  */
 int io_uring_ext_ring_sync(struct io_uring_ext_ring *r,
 			   struct io_uring_ext_error *err);
