@@ -52,8 +52,10 @@ static int copy_block(struct io_uring *ring, struct io_uring_ext_ring *r, char *
 		io_uring_ext_prep_read(r, io_uring_get_sqe(ring), from, buf + got, len - got,
 				       off + got);
 		ret = run(ring);
-		if (ret <= 0)
+		if (ret < 0)
 			return ret;
+		if (!ret)
+			break;
 	}
 	for (put = 0; put < got; put += ret) {
 		io_uring_ext_prep_write(r, io_uring_get_sqe(ring), to, buf + put, got - put,

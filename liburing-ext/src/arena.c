@@ -274,6 +274,26 @@ static void unmap(struct io_uring_ext_arena *a)
 	a->memfd = -1;
 }
 
+/* Pages that were promised, and are not there when they are touched. */
+static int explain_run_out(const struct io_uring_ext_arena *a,
+			   const struct io_uring_ext_arena_params *p,
+			   struct io_uring_ext_error *err)
+{
+	char where[32] = "", dir[48] = "/sys/kernel/mm";
+	unsigned done = err->done;
+
+	if (p->bind) {
+		snprintf(where, sizeof(where), " on node %u", p->node);
+		snprintf(dir, sizeof(dir), "/sys/devices/system/node/node%u", p->node);
+	}
+	urext_fail(err, -ENOMEM, IO_URING_EXT_STAGE_PREFAULT, 0,
+		   "%s ran out%s at %u of %zu MiB (or the cgroup's limit on them): add to "
+		   "%s/hugepages/hugepages-%zukB/nr_hugepages", mem_name(a->mem), where, done,
+		   a->size >> 20, dir, a->page_size >> 10);
+	err->done = done;
+	return -ENOMEM;
+}
+
 static int prefault(struct io_uring_ext_arena *a,
 		    const struct io_uring_ext_arena_params *p,
 		    struct io_uring_ext_error *err)
@@ -284,11 +304,8 @@ static int prefault(struct io_uring_ext_arena *a,
 				    p->progress_arg, err);
 	a->prefaulted = !ret;
 	/* A hugetlb fault that finds no page answers -EFAULT */
-	if (ret == -EFAULT && is_hugetlb(a->mem)) {
-		ret = -ENOMEM;
-		if (err)
-			err->err = ret;
-	}
+	if (ret == -EFAULT && is_hugetlb(a->mem))
+		return explain_run_out(a, p, err);
 	return ret;
 }
 
@@ -354,7 +371,7 @@ static void note_why(char *why, enum io_uring_ext_mem mem, const char *text)
 {
 	size_t len = strlen(why);
 
-	snprintf(why + len, IO_URING_EXT_ERROR_TEXT - len, "%sno %s: %.120s",
+	snprintf(why + len, IO_URING_EXT_ERROR_TEXT - len, "%sno %s: %.140s",
 		 len ? "; " : "", mem_name(mem), text);
 }
 

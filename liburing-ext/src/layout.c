@@ -31,6 +31,7 @@ struct walk {
 	unsigned char *map;
 	unsigned cells;
 	bool mapped;			/* any mapping was met */
+	uintptr_t at;			/* end of the mappings so far */
 
 	uintptr_t run_start;		/* the run being extended; 0: none */
 	uintptr_t run_end;
@@ -48,14 +49,39 @@ struct walk {
 	size_t nr_flags;
 };
 
+/* n * mul / div, for n up to div, where the product needs more than 64 bits. */
+static __u64 scale(__u64 n, __u64 mul, __u64 div)
+{
+	__u64 bit, quot = 0, rem = 0;
+
+	if (!mul)
+		return 0;
+	/* By hand, from the top bit of mul: n and div are far below 2^63 */
+	for (bit = 1ULL << (63 - __builtin_clzll(mul)); bit; bit >>= 1) {
+		quot <<= 1;
+		rem <<= 1;
+		if (rem >= div) {
+			rem -= div;
+			quot++;
+		}
+		if (mul & bit)
+			rem += n;
+		if (rem >= div) {
+			rem -= div;
+			quot++;
+		}
+	}
+	return quot;
+}
+
 /* Cell i of the map covers [len * i / cells, len * (i + 1) / cells). */
 static void paint(struct walk *w, uintptr_t from, uintptr_t to, unsigned char shift)
 {
 	__u64 len = w->end - w->start;
 	unsigned i, first, last;
 
-	first = (unsigned __int128)(from - w->start) * w->cells / len;
-	last = (unsigned __int128)(to - 1 - w->start) * w->cells / len;
+	first = scale(from - w->start, w->cells, len);
+	last = scale(to - 1 - w->start, w->cells, len);
 	for (i = first; i <= last && i < w->cells; i++)
 		if (w->map[i] == 0xff || shift < w->map[i])
 			w->map[i] = shift;
@@ -197,13 +223,12 @@ static void walk_totals(struct walk *w, const struct urext_vma *vma, uintptr_t f
 {
 	size_t pmd = urext_thp_pmd_size();
 	size_t len = to - from, all = vma->end - vma->start;
-	size_t present = (unsigned __int128)vma->present * len / all;
-	size_t huge = (unsigned __int128)vma->pmd_bytes * len / all & ~(pmd - 1);
+	size_t present = scale(min_sz(vma->present, all), len, all);
+	size_t huge = scale(min_sz(vma->pmd_bytes, all), len, all) & ~(pmd - 1);
 	size_t small = present > huge ? present - huge : 0;
 
 	end_run(w);
 	w->l->source = IO_URING_EXT_LAYOUT_SMAPS;
-	w->mixed |= huge && small;
 	add_runs(w, pmd, huge / pmd);
 	add_runs(w, w->page, small / w->page);
 	if (w->map)
@@ -217,6 +242,9 @@ static int walk_vma(const struct urext_vma *vma, void *arg)
 	uintptr_t to = vma->end < w->end ? vma->end : w->end;
 
 	w->mapped = true;
+	if (from > w->at)
+		hole(w, w->at, from);
+	w->at = to;
 	if (vma->page_size > w->page)
 		return walk_hugetlb(w, from, to, vma->page_size);
 	if (w->kpageflags >= 0)
@@ -258,7 +286,12 @@ static void finish(struct walk *w)
 {
 	unsigned i;
 
+	if (w->at < w->end)
+		hole(w, w->at, w->end);
 	end_run(w);
+	/* Of totals it is not known which runs are the first and the last */
+	if (w->l->source == IO_URING_EXT_LAYOUT_SMAPS && w->l->smallest != w->l->largest)
+		w->mixed = true;
 	if (!w->mixed && w->l->runs)
 		w->l->flags |= IO_URING_EXT_LAYOUT_UNIFORM;
 	for (i = 0; w->map && i < w->cells; i++)
@@ -276,6 +309,7 @@ static int estimate(struct walk *w, pid_t pid)
 	w->l->len = w->end - w->start;
 	w->l->metadata = IO_URING_EXT_UNLIMITED;
 	w->l->charged = IO_URING_EXT_UNLIMITED;
+	w->at = w->start;
 	w->page = base_page_size();
 	w->pagemap = open_proc(pid, "pagemap");
 	w->kpageflags = open_kpageflags(w);

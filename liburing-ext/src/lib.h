@@ -23,8 +23,11 @@
 #define SZ_2M		(2UL << 20)
 #define SZ_1G		(1UL << 30)
 
-/* The kernel's cap on the bytes of one read or write, from <linux/fs.h>. */
-#define URING_EXT_MAX_RW	(0x7fffffffU & ~4095U)
+/*
+ * The kernel's cap on the bytes of one read or write (INT_MAX & PAGE_MASK), for pages
+ * of up to 64 KiB.
+ */
+#define URING_EXT_MAX_RW	0x7fff0000U
 
 static inline bool is_pow2(size_t n)
 {
@@ -82,9 +85,15 @@ int urext_bare_ring(void);
 int urext_table(struct urext_target t, unsigned nr);
 int urext_clone(struct urext_target dst, struct urext_target src, unsigned src_off,
 		unsigned dst_off, unsigned nr);
-/* @rsrc_flags: the kernel's, of which only those with read-only buffers have any. */
+/*
+ * @rsrc_flags: the kernel's, of which only those with read-only buffers have any.
+ * *@undo: what urext_note_undo() is to be told.
+ */
 int urext_update(struct urext_target t, const struct io_uring_ext_update *up,
-		 __u32 rsrc_flags, struct io_uring_ext_error *err);
+		 __u32 rsrc_flags, int *undo, struct io_uring_ext_error *err);
+#define URING_EXT_NO_UNDO	1	/* nothing was put back */
+/* Say in @err how putting back went: 0 or -errno. */
+void urext_note_undo(struct io_uring_ext_error *err, int undo);
 /* Empty @nr entries from @off on. */
 int urext_clear(struct urext_target t, unsigned off, unsigned nr);
 
@@ -105,7 +114,7 @@ int urext_uapi_layout(struct urext_target t, unsigned index,
 		      struct io_uring_ext_layout *layout);
 bool urext_uapi_may_layout(struct urext_target t);
 int urext_uapi_update_readonly(struct urext_target t, const struct io_uring_ext_update *up,
-			       struct io_uring_ext_error *err);
+			       int *undo, struct io_uring_ext_error *err);
 
 /* memlock.c */
 
@@ -152,18 +161,18 @@ struct urext_split {
 	uintptr_t end;			/* open */
 	uintptr_t origin;		/* boundaries are origin + k << shift */
 	unsigned shift;
-	unsigned nr;			/* slots */
+	size_t nr;			/* slots; more than 32 bits can count */
 };
 
 void urext_split(struct urext_split *s, uintptr_t base, size_t len, size_t page_size,
 		 size_t max);
 /* The slot of @addr, counted from the region's first. */
-static inline unsigned urext_split_slot(const struct urext_split *s, uintptr_t addr)
+static inline size_t urext_split_slot(const struct urext_split *s, uintptr_t addr)
 {
 	return s->nr == 1 ? 0 : (addr - s->origin) >> s->shift;
 }
-uintptr_t urext_split_start(const struct urext_split *s, unsigned slot);
-uintptr_t urext_split_end(const struct urext_split *s, unsigned slot);
+uintptr_t urext_split_start(const struct urext_split *s, size_t slot);
+uintptr_t urext_split_end(const struct urext_split *s, size_t slot);
 /* The slots as iovecs, to be freed by the caller; NULL: no memory. */
 struct iovec *urext_split_iovecs(const struct urext_split *s);
 
@@ -239,7 +248,7 @@ struct urext_wait {
 
 struct io_uring_ext_ring {
 	struct io_uring_ext_pool *pool;
-	struct urext_target target;
+	const struct io_uring *ring;	/* the caller's; its fd may be closed meanwhile */
 	unsigned slot_base;
 	__u64 gen;
 	bool has_table;

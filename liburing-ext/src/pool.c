@@ -161,7 +161,7 @@ int io_uring_ext_pool_destroy(struct io_uring_ext_pool *pool)
 
 /* ---- regions ---- */
 
-static int find_slots(struct io_uring_ext_pool *pool, unsigned nr)
+static int find_slots(struct io_uring_ext_pool *pool, size_t nr)
 {
 	unsigned i, run = 0;
 
@@ -231,7 +231,7 @@ bool urext_region_try_free(struct io_uring_ext_pool *pool, struct urext_region *
 
 /* Names the piece that failed, and explains what all of the region needs. */
 static void explain_register(const struct urext_region *region, unsigned piece, int ret,
-			     struct io_uring_ext_error *err)
+			     int undo, struct io_uring_ext_error *err)
 {
 	const struct urext_split *s = &region->split;
 	uintptr_t start = urext_split_start(s, piece);
@@ -242,6 +242,7 @@ static void explain_register(const struct urext_region *region, unsigned piece, 
 	urext_fail(err, ret, IO_URING_EXT_STAGE_REGISTER, entry, "registering %s at %p: %s",
 		   urext_size(size, urext_split_end(s, piece) - start), (void *)start, text);
 	err->done = done;
+	urext_note_undo(err, undo);
 }
 
 /*
@@ -261,7 +262,7 @@ int urext_region_register(struct io_uring_ext_pool *pool, struct urext_region *r
 	struct iovec *iov;
 	__u64 *tags = NULL, start;
 	unsigned i;
-	int ret = -ENOMEM;
+	int undo, ret = -ENOMEM;
 
 	*done = 0;
 	iov = urext_split_iovecs(&region->split);
@@ -278,14 +279,14 @@ int urext_region_register(struct io_uring_ext_pool *pool, struct urext_region *r
 	up.tags = tags;
 	start = urext_now_ns();
 	if (region->flags & IO_URING_EXT_REGION_READONLY)
-		ret = urext_uapi_update_readonly(t, &up, &e);
+		ret = urext_uapi_update_readonly(t, &up, &undo, &e);
 	else
-		ret = urext_update(t, &up, 0, &e);
+		ret = urext_update(t, &up, 0, &undo, &e);
 	start = urext_now_ns() - start;
 	if (ret) {
 		*done = e.entry - off;
 		pool->failures++;
-		explain_register(region, *done, ret, &e);
+		explain_register(region, *done, ret, undo, &e);
 		if (err)
 			*err = e;
 	} else {
@@ -325,7 +326,7 @@ static int place_region(struct io_uring_ext_pool *pool, struct urext_region *reg
 	first = find_slots(pool, region->split.nr);
 	if (first < 0) {
 		urext_fail(err, first, IO_URING_EXT_STAGE_SLOTS, 0,
-			   "%u slots next to each other needed, of %u in the pool",
+			   "%zu slots next to each other needed, of %u in the pool",
 			   region->split.nr, pool->nr_slots);
 		if (!urext_pool_forgives(pool))
 			return first;
@@ -376,6 +377,7 @@ int io_uring_ext_pool_add(struct io_uring_ext_pool *pool,
 		return urext_fail(err, -EINVAL, IO_URING_EXT_STAGE_ARGS, 0,
 				  "region parameters that make no sense");
 	if ((p->flags & IO_URING_EXT_REGION_READONLY) &&
+	    !(pool->flags & IO_URING_EXT_POOL_PLAIN) &&
 	    !(pool->caps.flags & IO_URING_EXT_CAP_READONLY))
 		return urext_fail(err, -EOPNOTSUPP, IO_URING_EXT_STAGE_REGISTER, 0,
 				  "this kernel has no read-only registered buffers");
@@ -479,7 +481,8 @@ int io_uring_ext_pool_lookup(struct io_uring_ext_pool *pool, const void *ptr,
 {
 	uintptr_t start = (uintptr_t)ptr, end = start + len;
 	int ret = -ENOENT;
-	unsigned i, first;
+	size_t first;
+	unsigned i;
 
 	if (!pool || end < start)
 		return -EINVAL;

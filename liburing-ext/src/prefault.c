@@ -51,6 +51,20 @@ static int touch(uintptr_t addr, size_t len, size_t page)
 	return 0;
 }
 
+/* Is there a part that is not mapped?  mincore() answers -ENOMEM only for that. */
+static bool has_hole(uintptr_t start, uintptr_t end)
+{
+	unsigned char vec[4096];
+	size_t page = base_page_size(), len;
+
+	for (; start < end; start += len) {
+		len = min_sz(end - start, sizeof(vec) * page);
+		if (mincore((void *)start, len, vec) && errno == ENOMEM)
+			return true;
+	}
+	return false;
+}
+
 static int populate(uintptr_t addr, size_t len, size_t page)
 {
 	uintptr_t start = addr & ~(base_page_size() - 1);
@@ -62,9 +76,13 @@ static int populate(uintptr_t addr, size_t len, size_t page)
 	} while (ret && (errno == EINTR || errno == EAGAIN));
 	if (!ret)
 		return 0;
-	if (errno == EINVAL)
+	ret = -errno;
+	if (ret == -EINVAL)
 		return touch(addr, len, page);
-	return -errno;
+	/* For want of memory, or of a mapping */
+	if (ret == -ENOMEM && has_hole(start, addr + len))
+		return -EFAULT;
+	return ret;
 }
 
 /* Take a chunk and populate it; false when there is nothing more to do. */

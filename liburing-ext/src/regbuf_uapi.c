@@ -9,6 +9,23 @@
 #include "lib.h"
 #include "uapi.h"
 
+/* What every kernel from 5.13 on allows; buf_index is 16 bits wide. */
+#define MIN_MAX_BUFFER		SZ_1G
+#define MIN_MAX_BUFFERS		1024
+#define MAX_MAX_BUFFERS		(1U << 16)
+
+/*
+ * Other kernels may come to use the number for another query, which fills in
+ * something else.  All that is known of the answer has to be right.
+ */
+static bool is_regbuf(const struct urext_query_regbuf *q)
+{
+	return q->max_buffer_bytes >= MIN_MAX_BUFFER && q->max_buffers >= MIN_MAX_BUFFERS &&
+	       q->max_buffers <= MAX_MAX_BUFFERS &&
+	       (q->register_flags & IORING_RSRC_REGISTER_SPARSE) &&
+	       (q->features & URING_EXT_FEATURE_RUNS);
+}
+
 /* Fill limits and flags of @caps from the kernel; needs no ring. */
 int urext_uapi_query(struct io_uring_ext_caps *caps)
 {
@@ -22,8 +39,7 @@ int urext_uapi_query(struct io_uring_ext_caps *caps)
 
 	memset(&q, 0, sizeof(q));
 	ret = urext_register(urext_target_fd(-1), URING_EXT_REGISTER_QUERY, &hdr, 0);
-	/* Only one that has all of them has this query. */
-	if (ret || hdr.result || hdr.size < sizeof(q) || !q.max_buffer_bytes || !q.max_buffers)
+	if (ret || hdr.result || hdr.size < sizeof(q) || !is_regbuf(&q))
 		return -EOPNOTSUPP;
 
 	caps->max_buffer = q.max_buffer_bytes;
@@ -32,7 +48,8 @@ int urext_uapi_query(struct io_uring_ext_caps *caps)
 	caps->max_buffers_source = IO_URING_EXT_KERNEL;
 	if (q.features & URING_EXT_FEATURE_RUNS)
 		caps->flags |= IO_URING_EXT_CAP_RUNS;
-	if (q.features & URING_EXT_FEATURE_LAYOUT)
+	if ((q.features & URING_EXT_FEATURE_LAYOUT) &&
+	    q.layout_size >= sizeof(struct urext_buffer_layout))
 		caps->flags |= IO_URING_EXT_CAP_LAYOUT;
 	/* Here they are registered by updates. */
 	if (q.update_flags & URING_EXT_RSRC_READ_ONLY)
@@ -40,30 +57,30 @@ int urext_uapi_query(struct io_uring_ext_caps *caps)
 	return 0;
 }
 
-/* May the ring be asked for layouts, by a kernel that knows them? */
+/* Is the ring allowed to ask?  Only for kernels that know layouts. */
 bool urext_uapi_may_layout(struct urext_target t)
 {
 	return urext_register(t, URING_EXT_REGISTER_BUFFER_LAYOUT, NULL, 0) == -EINVAL;
 }
 
-/* Fill @layout for entry @index of the table of @t. */
+/*
+ * Fill @layout for entry @index of the table of @t.  The opcode is not upstream's: on
+ * another kernel it may be anything, so the kernel is first asked whether it knows it.
+ */
 int urext_uapi_layout(struct urext_target t, unsigned index,
 		      struct io_uring_ext_layout *layout)
 {
+	struct io_uring_ext_caps caps = { .flags = 0 };
 	struct urext_buffer_layout l;
-	struct io_uring_ext_caps caps;
 	int ret;
 
+	if (urext_uapi_query(&caps) || !(caps.flags & IO_URING_EXT_CAP_LAYOUT))
+		return -EOPNOTSUPP;
 	memset(&l, 0, sizeof(l));
 	l.index = index;
 	ret = urext_register(t, URING_EXT_REGISTER_BUFFER_LAYOUT, &l, sizeof(l));
 	if (ret == -EACCES)
 		return -EOPNOTSUPP;
-	if (ret == -EINVAL) {
-		/* No such entry, or no such opcode? */
-		memset(&caps, 0, sizeof(caps));
-		return urext_uapi_query(&caps) ? -EOPNOTSUPP : ret;
-	}
 	if (ret)
 		return ret;
 
@@ -87,7 +104,7 @@ int urext_uapi_layout(struct urext_target t, unsigned index,
 
 /* As urext_update(), for buffers that are read-only; the kernel has to have them. */
 int urext_uapi_update_readonly(struct urext_target t, const struct io_uring_ext_update *up,
-			       struct io_uring_ext_error *err)
+			       int *undo, struct io_uring_ext_error *err)
 {
-	return urext_update(t, up, URING_EXT_RSRC_READ_ONLY, err);
+	return urext_update(t, up, URING_EXT_RSRC_READ_ONLY, undo, err);
 }

@@ -6,6 +6,7 @@
  * when it stopped early, and so hides why it stopped.  Asking again for the rest
  * makes the entry that failed the first one, and then the errno comes out.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "lib.h"
@@ -139,12 +140,30 @@ static int undo(struct urext_target t, const struct io_uring_ext_update *up, uns
 	return update_all(t, up->off, up->old_iovecs, up->old_tags, nr, 0, &done);
 }
 
+void urext_note_undo(struct io_uring_ext_error *err, int undo)
+{
+	size_t len;
+
+	if (!err || undo == URING_EXT_NO_UNDO)
+		return;
+	len = strlen(err->text);
+	if (undo) {
+		err->stage = IO_URING_EXT_STAGE_UNDO;
+		snprintf(err->text + len, sizeof(err->text) - len, "; putting back failed: %s",
+			 urext_reason(undo));
+	} else {
+		err->done = 0;
+		snprintf(err->text + len, sizeof(err->text) - len, "; put back");
+	}
+}
+
 int urext_update(struct urext_target t, const struct io_uring_ext_update *up,
-		 __u32 rsrc_flags, struct io_uring_ext_error *err)
+		 __u32 rsrc_flags, int *undone, struct io_uring_ext_error *err)
 {
 	unsigned done;
-	int ret, ret2;
+	int ret;
 
+	*undone = URING_EXT_NO_UNDO;
 	ret = update_all(t, up->off, up->iovecs, up->tags, up->nr, rsrc_flags, &done);
 	if (!ret) {
 		urext_ok(err);
@@ -155,17 +174,9 @@ int urext_update(struct urext_target t, const struct io_uring_ext_update *up,
 		   up->off + done, done, up->nr, urext_reason(ret));
 	if (err)
 		err->done = done;
-	if (!done || !(up->flags & IO_URING_EXT_UPDATE_UNDO))
-		return ret;
-
-	ret2 = undo(t, up, done);
-	if (!err)
-		return ret;
-	if (ret2) {
-		err->stage = IO_URING_EXT_STAGE_UNDO;
-		return ret;
-	}
-	err->done = 0;
+	if (done && (up->flags & IO_URING_EXT_UPDATE_UNDO))
+		*undone = undo(t, up, done);
+	urext_note_undo(err, *undone);
 	return ret;
 }
 
@@ -173,10 +184,12 @@ int io_uring_ext_update_buffers(struct io_uring *ring,
 				const struct io_uring_ext_update *up,
 				struct io_uring_ext_error *err)
 {
+	int undone;
+
 	if (!ring || !up || !up->nr || !up->iovecs || up->resv32 ||
 	    up->off + up->nr < up->off || (up->flags & ~IO_URING_EXT_UPDATE_UNDO) ||
 	    !urext_all_zero(up->resv, sizeof(up->resv)))
 		return urext_fail(err, -EINVAL, IO_URING_EXT_STAGE_ARGS, 0,
 				  "update of no entries, or with unknown flags");
-	return urext_update(urext_target_ring(ring), up, 0, err);
+	return urext_update(urext_target_ring(ring), up, 0, &undone, err);
 }

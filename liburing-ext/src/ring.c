@@ -17,6 +17,12 @@
 
 #include "lib.h"
 
+/* Anew each time: after io_uring_close_ring_fd() the number may be another file's. */
+static struct urext_target target(const struct io_uring_ext_ring *r)
+{
+	return urext_target_ring(r->ring);
+}
+
 static unsigned table_entry(const struct io_uring_ext_ring *r, const struct urext_region *reg)
 {
 	return r->slot_base + reg->first;
@@ -170,7 +176,7 @@ static int need_table(struct io_uring_ext_ring *r, struct io_uring_ext_error *er
 
 	if (r->has_table)
 		return 0;
-	ret = urext_table(r->target, r->slot_base + r->pool->nr_slots);
+	ret = urext_table(target(r), r->slot_base + r->pool->nr_slots);
 	if (ret && ret != -EBUSY)
 		return urext_fail(err, ret, IO_URING_EXT_STAGE_TABLE, 0,
 				  "a table of %u slots could not be made: %s",
@@ -185,7 +191,7 @@ static int clone_slots(struct io_uring_ext_ring *r, const struct urext_region *r
 	__u64 start = urext_now_ns();
 	int ret;
 
-	ret = urext_clone(r->target, urext_target_fd(pool->anchor), reg->first,
+	ret = urext_clone(target(r), urext_target_fd(pool->anchor), reg->first,
 			  table_entry(r, reg), reg->split.nr);
 	if (ret) {
 		pool->failures++;
@@ -204,7 +210,7 @@ static int extend_table(struct io_uring_ext_ring *r, const struct urext_region *
 {
 	if (r->pool->anchor < 0 || reg->anchored)
 		return -ENOSPC;
-	return urext_clone(r->target, urext_target_fd(r->pool->anchor), reg->first,
+	return urext_clone(target(r), urext_target_fd(r->pool->anchor), reg->first,
 			   table_entry(r, reg), reg->split.nr);
 }
 
@@ -212,7 +218,7 @@ static int register_slots(struct io_uring_ext_ring *r, struct urext_region *reg,
 			  struct io_uring_ext_error *err)
 {
 	struct urext_wait *w = NULL;
-	unsigned done, off = table_entry(r, reg);
+	unsigned done, off = table_entry(r, reg), last = off + reg->split.nr - 1;
 	int ret;
 
 	ret = need_table(r, err);
@@ -225,18 +231,17 @@ static int register_slots(struct io_uring_ext_ring *r, struct urext_region *reg,
 					  "no memory");
 	}
 	/* Emptying the last slot, which is empty, fails if it is beyond the table */
-	ret = urext_clear(r->target, off + reg->split.nr - 1, 1);
+	ret = urext_clear(target(r), last, 1);
 	if (ret == -EINVAL) {
 		ret = extend_table(r, reg);
 		if (ret) {
 			urext_fail(err, -ENOSPC, IO_URING_EXT_STAGE_TABLE, off,
-				   "the ring's table ends before entry %u",
-				   off + reg->split.nr - 1);
+				   "the ring's table ends before entry %u", last);
 			ret = -ENOSPC;
 			goto out;
 		}
 	}
-	ret = urext_region_register(r->pool, reg, r->target, off, &done, err);
+	ret = urext_region_register(r->pool, reg, target(r), off, &done, err);
 	if (ret && w)
 		w->stray += done;
 out:
@@ -316,7 +321,7 @@ static int let_go(struct io_uring_ext_ring *r, struct urext_region *reg,
 	int ret;
 
 	if (seg->fixed) {
-		ret = urext_clear(r->target, seg->index, nr);
+		ret = urext_clear(target(r), seg->index, nr);
 		if (ret)
 			return urext_fail(err, ret, IO_URING_EXT_STAGE_UPDATE, seg->index,
 					  "table entries %u to %u could not be emptied: %s",
@@ -459,6 +464,28 @@ static void free_ring(struct io_uring_ext_ring *r)
 	free(r);
 }
 
+/*
+ * The caller may count on a table whatever is in the pool.  Regions that were taken over
+ * have made one; not before them, since clones copy it each time, and a table of all
+ * slots is long.
+ */
+static int make_table(struct io_uring_ext_ring *r, struct io_uring_ext_error *err)
+{
+	struct io_uring_ext_pool *pool = r->pool;
+	struct io_uring_ext_error e;
+	int ret;
+
+	if (r->stats.slots || (pool->flags & IO_URING_EXT_POOL_PLAIN) || pool->anchor_err)
+		return 0;
+	ret = need_table(r, &e);
+	/* A ring that may not make one may be given one by a clone */
+	if (!ret || (ret == -EACCES && pool->anchor >= 0))
+		return 0;
+	if (err && !err->err)
+		*err = e;
+	return urext_pool_forgives(pool) ? 0 : ret;
+}
+
 int io_uring_ext_ring_attach(struct io_uring_ext_ring **rp,
 			     struct io_uring_ext_pool *pool,
 			     struct io_uring *ring, unsigned slot_base,
@@ -477,14 +504,16 @@ int io_uring_ext_ring_attach(struct io_uring_ext_ring **rp,
 	if (!r)
 		return urext_fail(err, -ENOMEM, IO_URING_EXT_STAGE_MEMORY, 0, "no memory");
 	r->pool = pool;
-	r->target = urext_target_ring(ring);
+	r->ring = ring;
 	r->slot_base = slot_base;
 	r->caps = pool->caps;
 	r->caps.flags &= ~URING_EXT_CAPS_OF_RING;
-	urext_query_ring(r->target, &r->caps);
+	urext_query_ring(target(r), &r->caps);
 
 	pthread_mutex_lock(&pool->lock);
 	ret = sync_locked(r, err);
+	if (ret >= 0)
+		ret = make_table(r, err);
 	if (ret < 0)
 		drop_all(r);
 	else

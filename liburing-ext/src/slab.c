@@ -35,7 +35,7 @@ struct io_uring_ext_slab {
 	_Atomic __u64 damaged;
 };
 
-static size_t chunk_len(const struct urext_split *s, unsigned chunk)
+static size_t chunk_len(const struct urext_split *s, size_t chunk)
 {
 	return urext_split_end(s, chunk) - urext_split_start(s, chunk);
 }
@@ -193,6 +193,7 @@ int io_uring_ext_slab_create(struct io_uring_ext_slab **slab,
 			     struct io_uring_ext_pool *pool, int id, size_t slice,
 			     unsigned flags)
 {
+	const struct urext_region *region;
 	struct urext_split split;
 	int ret = -ENOENT;
 
@@ -200,10 +201,12 @@ int io_uring_ext_slab_create(struct io_uring_ext_slab **slab,
 		return -EINVAL;
 	*slab = NULL;
 	pthread_mutex_lock(&pool->lock);
-	if (id >= 0 && (unsigned)id < pool->nr_regions && pool->regions[id] &&
-	    !pool->regions[id]->leaving) {
-		split = pool->regions[id]->split;
-		ret = 0;
+	region = id >= 0 && (unsigned)id < pool->nr_regions ? pool->regions[id] : NULL;
+	if (region && !region->leaving) {
+		split = region->split;
+		/* The pattern would be written to memory that may be read-only */
+		ret = (flags & IO_URING_EXT_SLAB_DEBUG) &&
+		      (region->flags & IO_URING_EXT_REGION_READONLY) ? -EINVAL : 0;
 	}
 	pthread_mutex_unlock(&pool->lock);
 	return ret ? ret : create(slab, &split, slice, flags);

@@ -347,7 +347,8 @@ static void check_prefault(void)
 	CHECK_EQ(mprotect(p + MiB, MiB, PROT_NONE), 0);
 	CHECK_EQ(io_uring_ext_prefault(p, 3 * MiB, 0, 1, NULL, NULL, &err), -EFAULT);
 	CHECK_EQ(munmap(p + MiB, MiB), 0);
-	CHECK(io_uring_ext_prefault(p, 3 * MiB, 0, 1, NULL, NULL, &err) < 0);
+	CHECK_EQ(io_uring_ext_prefault(p, 3 * MiB, 0, 1, NULL, NULL, &err), -EFAULT);
+	CHECK_EQ(io_uring_ext_prefault(p + MiB + 4096, 4096, 0, 1, NULL, NULL, &err), -EFAULT);
 	munmap(p, 3 * MiB);
 }
 

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "helpers.h"
+#include "uapi.h"
 
 /* ---- the calls ---- */
 
@@ -36,6 +37,12 @@ static int fault_errno;
 static bool no_populate;
 /* The kernel may stop an update at any entry: it does so after each */
 static bool short_updates;
+/* The entry at which updates fail, if not 0; and do all updates after that, an undo, fail? */
+static unsigned bad_entry;
+static bool undo_fails, undoing;
+/* What a kernel that knows registered buffers' limits would tell; NULL: the real one */
+static const struct urext_query_regbuf *regbuf;
+static unsigned layouts_asked;
 
 static bool fail(enum call c)
 {
@@ -155,12 +162,63 @@ WRAP(int, io_uring_setup, (unsigned entries, struct io_uring_params *p))
 	return fail(IO_URING_SETUP) ? -fault_errno : __real_io_uring_setup(entries, p);
 }
 
+static int play_query(const struct urext_query_hdr *arg)
+{
+	struct urext_query_hdr *hdr = (struct urext_query_hdr *)(uintptr_t)arg;
+
+	if (!hdr)
+		return 0;
+	memcpy((void *)(uintptr_t)hdr->query_data, regbuf, sizeof(*regbuf));
+	hdr->size = sizeof(*regbuf);
+	hdr->result = 0;
+	return 0;
+}
+
+static int play_layout(const struct urext_buffer_layout *arg)
+{
+	struct urext_buffer_layout *l = (struct urext_buffer_layout *)(uintptr_t)arg;
+
+	if (!l)
+		return -EINVAL;
+	l->len = 4096;
+	l->nr_runs = 1;
+	l->flags = URING_EXT_BUFFER_UNIFORM;
+	return 0;
+}
+
+/* How many entries the kernel is to change, or -errno. */
+static int cut_update(const struct io_uring_rsrc_update2 *up)
+{
+	if (undoing && undo_fails)
+		return -EPERM;
+	if (!bad_entry || bad_entry < up->offset || bad_entry - up->offset >= up->nr)
+		return up->nr;
+	undoing = bad_entry == up->offset;
+	return undoing ? -ENOMEM : (int)(bad_entry - up->offset);
+}
+
 WRAP(int, io_uring_register, (unsigned fd, unsigned op, const void *arg, unsigned nr))
 {
 	struct io_uring_rsrc_update2 one;
+	int n;
 
 	if (fail(IO_URING_REGISTER))
 		return -fault_errno;
+	if (op == URING_EXT_REGISTER_BUFFER_LAYOUT) {
+		layouts_asked++;
+		if (regbuf)
+			return play_layout(arg);
+	}
+	if (regbuf && op == URING_EXT_REGISTER_QUERY)
+		return play_query(arg);
+	if (bad_entry && op == IORING_REGISTER_BUFFERS_UPDATE) {
+		memcpy(&one, arg, sizeof(one));
+		n = cut_update(&one);
+		if (n < 0)
+			return n;
+		one.nr = n;
+		return __real_io_uring_register(fd, op, &one, nr);
+	}
 	if (short_updates && op == IORING_REGISTER_BUFFERS_UPDATE) {
 		memcpy(&one, arg, sizeof(one));
 		one.nr = one.nr > 1 ? 1 : one.nr;
@@ -501,6 +559,18 @@ static void half_way(void)
 	CHECK_EQ(io_uring_ext_arena_alloc(&a, &p, &err), -ENOMEM);
 	CHECK_EQ(err.err, -ENOMEM);
 	CHECK_EQ(err.stage, IO_URING_EXT_STAGE_PREFAULT);
+	/* In words that fit the errno: what ran out, where, and what helps */
+	CHECK(strstr(err.text, "2M huge pages ran out at 0 of 4 MiB"));
+	CHECK(strstr(err.text, "cgroup"));
+	CHECK(strstr(err.text, "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"));
+	p.bind = 1;
+	countdown = 1;
+	CHECK_EQ(io_uring_ext_arena_alloc(&a, &p, &err), -ENOMEM);
+	if (err.stage == IO_URING_EXT_STAGE_PREFAULT) {
+		CHECK(strstr(err.text, "on node 0"));
+		CHECK(strstr(err.text, "/node/node0/hugepages/hugepages-2048kB/nr_hugepages"));
+	}
+	p.bind = 0;
 	p.mem = IO_URING_EXT_MEM_AUTO;
 	countdown = 1;
 	CHECK_OK(io_uring_ext_arena_alloc(&a, &p, &err), err);
@@ -529,6 +599,13 @@ static void old_prefault(void)
 	CHECK_OK(io_uring_ext_prefault(p + 10, 64 * 4096 - 10, 0, 1, NULL, NULL, &err), err);
 	CHECK_EQ(io_uring_ext_prefault(p, 65 * 4096, 0, 1, NULL, NULL, &err), -EFAULT);
 	no_populate = false;
+	/* Too little memory is not taken for memory that is not mapped */
+	victim = MADVISE;
+	fault_errno = ENOMEM;
+	countdown = 1;
+	armed = 1;
+	CHECK_EQ(io_uring_ext_prefault(p, 64 * 4096, 0, 1, NULL, NULL, &err), -ENOMEM);
+	armed = 0;
 	CHECK_EQ(mincore(p, 64 * 4096, vec), 0);
 	for (i = 0; i < 64; i++)
 		CHECK(vec[i] & 1);
@@ -562,6 +639,99 @@ static void finished_updates(void)
 	io_uring_queue_exit(&ring);
 }
 
+/* Is the layout asked for, and what comes out? */
+static enum io_uring_ext_layout_source layout_of(unsigned *asked)
+{
+	struct io_uring_ext_layout l;
+
+	layouts_asked = 0;
+	CHECK_EQ(io_uring_ext_layout(&ring, 0, mem, 4096, &l), 0);
+	*asked = layouts_asked;
+	return l.source;
+}
+
+/*
+ * The opcode for layouts is not upstream's.  It is never tried on a kernel that does not
+ * say that it has it, nor on one whose query of that number is another.
+ */
+static void unknown_opcodes(void)
+{
+	static const struct urext_query_regbuf good = {
+		.max_buffer_bytes = 64 * TiB, .max_buffers = 16384, .register_flags = 3,
+		.update_flags = 2, .layout_size = 64, .features = 7,
+	};
+	struct urext_query_regbuf q[7];
+	struct iovec iov = { mem, 4096 };
+	struct io_uring_ext_caps caps;
+	unsigned i, asked;
+	bool told;
+
+	memset(mem, 1, 4096);
+	t_ring(&ring, 4, 0);
+	CHECK_EQ(io_uring_register_buffers(&ring, &iov, 1), 0);
+	CHECK_EQ(io_uring_ext_query(NULL, &caps), 0);
+	told = caps.flags & IO_URING_EXT_CAP_LAYOUT;
+	CHECK_EQ(layout_of(&asked) == IO_URING_EXT_LAYOUT_KERNEL, told);
+	CHECK_EQ(asked, told);
+
+	for (i = 0; i < 7; i++)
+		q[i] = good;
+	memset(&q[0], 0, sizeof(q[0]));
+	memset(&q[1], 0xff, sizeof(q[1]));
+	q[2].max_buffer_bytes = 4096;
+	q[3].max_buffers = 8;
+	q[4].register_flags = 0;
+	q[5].features = URING_EXT_FEATURE_LAYOUT;
+	q[6].layout_size = 56;
+	for (i = 0; i < 7; i++) {
+		regbuf = &q[i];
+		layouts_asked = 0;
+		CHECK_EQ(io_uring_ext_query(&ring, &caps), 0);
+		CHECK_EQ(layouts_asked, 0);
+		CHECK(!(caps.flags & IO_URING_EXT_CAP_LAYOUT));
+		CHECK_EQ(caps.max_buffer_source == IO_URING_EXT_KERNEL, i == 6);
+		CHECK(layout_of(&asked) != IO_URING_EXT_LAYOUT_KERNEL);
+		CHECK_EQ(asked, 0);
+	}
+	regbuf = &good;
+	CHECK_EQ(io_uring_ext_query(&ring, &caps), 0);
+	CHECK(caps.flags & IO_URING_EXT_CAP_LAYOUT);
+	CHECK_EQ(caps.max_buffer, 64 * TiB);
+	CHECK_EQ(layout_of(&asked), IO_URING_EXT_LAYOUT_KERNEL);
+	CHECK_EQ(asked, 1);
+	regbuf = NULL;
+	io_uring_queue_exit(&ring);
+}
+
+/* A region that fails half-way: whether it was put back is told, and why not. */
+static void half_a_region(bool undo_works)
+{
+	struct io_uring_ext_pool_params p = { .flags = IO_URING_EXT_POOL_NO_CLONE,
+					      .nr_slots = 8, .max_buffer = MiB };
+	struct io_uring_ext_region region = { .base = mem, .len = 4 * MiB, .page_size = 4096 };
+	struct io_uring_ext_pool *pool;
+	struct io_uring_ext_error err;
+	struct io_uring_ext_ring *r;
+
+	t_ring(&ring, 4, 0);
+	CHECK_OK(io_uring_ext_pool_create(&pool, &p, &err), err);
+	CHECK_EQ(io_uring_ext_pool_add(pool, &region, &err), 0);
+	undoing = false;
+	undo_fails = !undo_works;
+	bad_entry = 2;
+	CHECK_EQ(io_uring_ext_ring_attach(&r, pool, &ring, 0, &err), -ENOMEM);
+	bad_entry = 0;
+	CHECK_EQ(err.err, -ENOMEM);
+	CHECK_EQ(err.entry, 2);
+	CHECK_EQ(err.done, undo_works ? 0 : 2);
+	CHECK_EQ(err.stage, undo_works ? IO_URING_EXT_STAGE_REGISTER : IO_URING_EXT_STAGE_UNDO);
+	CHECK(strstr(err.text, "registering 1 MiB at "));
+	CHECK(strstr(err.text, undo_works ? "; put back" :
+		     "; putting back failed: Operation not permitted"));
+	CHECK_EQ(io_uring_ext_pool_destroy(pool), 0);
+	io_uring_queue_exit(&ring);
+}
+
 /* The tracking itself finds what it is to find. */
 static void self_test(void)
 {
@@ -587,6 +757,9 @@ int main(int argc, char **argv)
 	half_way();
 	old_prefault();
 	finished_updates();
+	unknown_opcodes();
+	half_a_region(true);
+	half_a_region(false);
 	for (s = 0; s < sizeof(scenarios) / sizeof(scenarios[0]); s++) {
 		if (argc > 1 && strcmp(argv[1], scenarios[s].name))
 			continue;

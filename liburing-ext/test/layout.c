@@ -108,6 +108,58 @@ static void check_thp(void)
 	io_uring_ext_arena_free(a);
 }
 
+/* What is not mapped is not present, also where its cell touches what is. */
+static void check_gaps(void)
+{
+	char *base = mmap(NULL, 8 * MiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
+	unsigned char map[4];
+
+	CHECK(base != MAP_FAILED);
+	madvise(base, 8 * MiB, MADV_NOHUGEPAGE);
+	memset(base, 1, 8 * MiB);
+	CHECK_EQ(munmap(base + 2 * MiB, MiB), 0);
+	CHECK_EQ(munmap(base + 7 * MiB, MiB), 0);
+	CHECK_EQ(io_uring_ext_layout_estimate(0, base, 8 * MiB, &l, map, 4), 0);
+	CHECK_EQ(l.present, 6 * MiB);
+	CHECK_EQ(l.runs, 6 * 256);
+	CHECK_EQ(map[0], 12);
+	CHECK_EQ(map[1], 0);
+	CHECK_EQ(map[2], 12);
+	CHECK_EQ(map[3], 0);
+	munmap(base, 8 * MiB);
+}
+
+/* Huge pages, and base pages after them in a mapping of their own. */
+static void check_two_kinds(void)
+{
+	size_t huge = 0;
+	char *base = mmap(NULL, 8 * MiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
+	char *mid;
+
+	CHECK(base != MAP_FAILED);
+	mid = (char *)(((uintptr_t)base + 6 * MiB) & ~(2 * MiB - 1));
+	madvise(base, 8 * MiB, MADV_HUGEPAGE);
+	madvise(mid, base + 8 * MiB - mid, MADV_NOHUGEPAGE);
+	memset(base, 1, 8 * MiB);
+	CHECK_EQ(io_uring_ext_layout_estimate(0, mid - 2 * MiB, 2 * MiB, &l, NULL, 0), 0);
+	if (l.runs == 1)
+		huge = l.largest;
+	CHECK_EQ(io_uring_ext_layout_estimate(0, mid - 2 * MiB, 3 * MiB, &l, NULL, 0), 0);
+	if (huge == 2 * MiB) {
+		CHECK_EQ(l.smallest, 4096);
+		CHECK_EQ(l.largest, 2 * MiB);
+		CHECK_EQ(l.runs, 1 + 256);
+		CHECK_EQ(l.flags, IO_URING_EXT_LAYOUT_ESTIMATE |
+			 (l.source == IO_URING_EXT_LAYOUT_PAGEMAP ?
+			  IO_URING_EXT_LAYOUT_UNIFORM : 0));
+	} else {
+		fprintf(stderr, "memory is too fragmented for THP\n");
+	}
+	munmap(base, 8 * MiB);
+}
+
 static void check_huge(void)
 {
 	struct io_uring_ext_arena *a;
@@ -162,6 +214,8 @@ static void all(void *arg)
 	(void)arg;
 	check_base();
 	check_thp();
+	check_gaps();
+	check_two_kinds();
 }
 
 int main(void)

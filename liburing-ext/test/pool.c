@@ -48,6 +48,28 @@ static int read_at(struct io_uring *ring, struct io_uring_ext_ring *r, char *p, 
 	return fixed;
 }
 
+/* 2^32 + 2 slots are not taken for 2. */
+static void check_many_slots(void)
+{
+	static const __u32 flags[] = { 0, IO_URING_EXT_POOL_OPTIONAL };
+	struct io_uring_ext_region_info info;
+	struct io_uring_ext_pool *pool;
+	unsigned i;
+
+	for (i = 0; i < 2; i++) {
+		pool = pool_of(flags[i], 4, 4096);
+		CHECK_EQ(add(pool, (void *)(1UL << 40), (1UL << 44) + 2 * 4096),
+			 flags[i] ? 0 : -ENOSPC);
+		CHECK_EQ(err.err, -ENOSPC);
+		CHECK(strstr(err.text, "4294967298 slots"));
+		if (flags[i]) {
+			CHECK_EQ(io_uring_ext_pool_region_info(pool, 0, &info), 0);
+			CHECK_EQ(info.nr_slots, 0);
+		}
+		CHECK_EQ(io_uring_ext_pool_destroy(pool), 0);
+	}
+}
+
 static void check_args(void)
 {
 	struct io_uring_ext_pool_params p = { .flags = 1U << 20 };
@@ -103,6 +125,7 @@ static void check_args(void)
 	CHECK_EQ(add(pool, mem + MiB - 1, 4096), -EEXIST);
 	CHECK_EQ(add(pool, mem + MiB, 3 * MiB + 1), -ENOSPC);
 	CHECK_EQ(err.stage, IO_URING_EXT_STAGE_SLOTS);
+	check_many_slots();
 	CHECK_EQ(add(pool, (void *)4096, 4096), -EFAULT);
 	CHECK_EQ(err.stage, IO_URING_EXT_STAGE_REGISTER);
 	CHECK_EQ(io_uring_ext_pool_remove(pool, 5), -ENOENT);
@@ -129,6 +152,40 @@ static void check_args(void)
 	CHECK_EQ(io_uring_ext_pool_destroy(pool), 0);
 	io_uring_queue_exit(&ring);
 	munmap(mem, 4 * MiB);
+}
+
+/* The table is there from the start, for the caller's own entries too; but not for PLAIN. */
+static void check_empty_pool(__u32 flags)
+{
+	struct io_uring_ext_pool *pool = pool_of(flags, 4, MiB);
+	char *mem = map(MiB), *own = map(4096);
+	struct iovec iov = { own, 4096 };
+	struct io_uring_ext_ring *r;
+	struct io_uring_sqe *sqe;
+	struct io_uring ring;
+	__u64 tag = 0;
+
+	t_ring(&ring, 4, 0);
+	CHECK_OK(io_uring_ext_ring_attach(&r, pool, &ring, 2, &err), err);
+	CHECK_EQ(err.err, 0);
+	if (flags & IO_URING_EXT_POOL_PLAIN) {
+		CHECK_EQ(io_uring_register_buffers_update_tag(&ring, 0, &iov, &tag, 1), -ENXIO);
+	} else {
+		CHECK_EQ(io_uring_register_buffers_update_tag(&ring, 0, &iov, &tag, 1), 1);
+		/* Above the pool's entries there are none */
+		CHECK_EQ(io_uring_register_buffers_update_tag(&ring, 6, &iov, &tag, 1), -EINVAL);
+		CHECK_EQ(add(pool, mem, MiB), 0);
+		CHECK_OK(io_uring_ext_ring_sync(r, &err), err);
+		CHECK_EQ(read_at(&ring, r, mem, 4096, 0), 1);
+		sqe = io_uring_get_sqe(&ring);
+		io_uring_prep_read_fixed(sqe, fd, own, 4096, 0, 0);
+		CHECK_EQ(t_io(&ring), 4096);
+	}
+	CHECK_EQ(io_uring_ext_ring_detach(r), 0);
+	CHECK_EQ(io_uring_ext_pool_destroy(pool), 0);
+	io_uring_queue_exit(&ring);
+	munmap(mem, MiB);
+	munmap(own, 4096);
 }
 
 /* A region over several slots: each byte is fixed where it should be. */
@@ -406,6 +463,10 @@ int main(void)
 	fd = t_file(FILE_SIZE);
 	fds = t_open_fds();
 	check_args();
+	check_empty_pool(0);
+	check_empty_pool(IO_URING_EXT_POOL_NO_CLONE);
+	check_empty_pool(IO_URING_EXT_POOL_OPTIONAL);
+	check_empty_pool(IO_URING_EXT_POOL_PLAIN);
 	check_split(0);
 	check_split(IO_URING_EXT_POOL_NO_CLONE);
 	check_own_slots(0, true);

@@ -67,7 +67,7 @@ static void check_lengths(void)
 	CHECK_EQ(io_uring_ext_ring_stats(r, &before), 0);
 	CHECK_EQ(io_uring_ext_prep_read(r, &sqe, fd, mem, 0, 0), 0);
 	CHECK_EQ(sqe.opcode, IORING_OP_READ);
-	CHECK_EQ(io_uring_ext_prep_read(r, &sqe, fd, mem, 0x7ffff001, 0), 0);
+	CHECK_EQ(io_uring_ext_prep_read(r, &sqe, fd, mem, 0x7fff0001, 0), 0);
 	CHECK_EQ(io_uring_ext_prep_send_zc(r, &sqe, fd, mem, 0, 0, 0), 0);
 	CHECK_EQ(io_uring_ext_prep_readv(r, &sqe, fd, iov, 2, 0, 0), 0);
 	CHECK_EQ(io_uring_ext_prep_readv(r, &sqe, fd, iov, 0, 0, 0), 0);
@@ -141,6 +141,28 @@ static void check_send_zc(char *p, int fixed)
 	close(sv[1]);
 }
 
+/* Closed after the ring was attached, and the number is another file's by now. */
+static void check_fd_closed(struct io_uring_ext_pool *pool, struct io_uring *ring2)
+{
+	struct io_uring_ext_region region = { .base = outside, .len = MiB, .page_size = 4096 };
+	int fd2 = ring2->ring_fd, keep = dup(fd2), id;
+	struct io_uring_ext_ring *other;
+
+	CHECK_OK(io_uring_ext_ring_attach(&other, pool, ring2, 0, &err), err);
+	CHECK_EQ(dup2(fd, fd2), fd2);
+	ring2->ring_fd = -1;
+	id = io_uring_ext_pool_add(pool, &region, &err);
+	CHECK_OK(id, err);
+	CHECK_OK(io_uring_ext_ring_sync(other, &err), err);
+	CHECK(io_uring_ext_ring_index(other, outside, MiB, NULL) >= 0);
+	CHECK_EQ(io_uring_ext_pool_remove(pool, id), 1);
+	CHECK_EQ(io_uring_ext_ring_sync(other, &err), 1);
+	CHECK_EQ(io_uring_ext_ring_detach(other), 0);
+	CHECK_EQ(dup2(keep, fd2), fd2);
+	ring2->ring_fd = fd2;
+	close(keep);
+}
+
 /* A ring whose fd was given up for its registered index. */
 static void check_registered_fd(struct io_uring_ext_pool *pool)
 {
@@ -155,11 +177,14 @@ static void check_registered_fd(struct io_uring_ext_pool *pool)
 
 		/* As io_uring_close_ring_fd() of liburing 2.4, but for closing */
 		ring2.ring_fd = -1;
-		if (io_uring_ext_ring_attach(&other, pool, &ring2, 0, &err))
+		if (io_uring_ext_ring_attach(&other, pool, &ring2, 0, &err)) {
 			fprintf(stderr, "registering by registered fd: %s\n", err.text);
-		else
+			ring2.ring_fd = fd2;
+		} else {
 			CHECK_EQ(io_uring_ext_ring_detach(other), 0);
-		ring2.ring_fd = fd2;
+			ring2.ring_fd = fd2;
+			check_fd_closed(pool, &ring2);
+		}
 	}
 	io_uring_queue_exit(&ring2);
 }

@@ -70,6 +70,39 @@ static void info_as_nobody(void *arg)
 	CHECK(strstr(out, "this will fail"));
 	CHECK(strstr(out, "docker --ulimit memlock=-1"));
 	CHECK_EQ(run(cmd, "probe", "--size", "1M", NULL, NULL), 0);
+	/* One ring would fit: each pins for itself */
+	CHECK_EQ(run(cmd, "probe", "--size=4M", "--mem=4k", "--rings=3", "--no-clone"), 1);
+	CHECK(strstr(out, "this will fail: 12 MiB"));
+}
+
+/* A number of the probe's JSON. */
+static long field(const char *name)
+{
+	const char *p = strstr(out, name);
+
+	CHECK(p);
+	return strtol(p + strlen(name), NULL, 10);
+}
+
+/* Wrong values are refused, and named. */
+static void check_values(void)
+{
+	static const char *const bad[] = {
+		"--node=abc", "--node=-1", "--node=", "--node=4294967296", "--rings=4x",
+		"--rings=0", "--rings=4097", "--threads=-1", "--threads=2 ", "--size=4 ",
+		"--size=4MM", "--size=99999999999999999999", "--alias=1Z", "--slot-size=-1",
+	};
+	char name[32];
+	unsigned i;
+
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		CHECK_EQ(run(cmd, "probe", "--size=1M", bad[i], NULL, NULL), 2);
+		snprintf(name, sizeof(name), "is no value for %s", bad[i]);
+		*strchr(name, '=') = '\0';
+		CHECK(strstr(out, name));
+	}
+	CHECK_EQ(run(cmd, "show", "1x", NULL, NULL, NULL), 2);
+	CHECK_EQ(run(cmd, "show", "-1", NULL, NULL, NULL), 2);
 }
 
 static void check_probe(void)
@@ -83,6 +116,11 @@ static void check_probe(void)
 	check_json();
 	CHECK(strstr(out, "\"slots\":8,"));
 	CHECK(strstr(out, "\"cloning\":false"));
+	CHECK_EQ(field("\"register_us\":"), field("\"attach_us\":"));
+	CHECK_EQ(run(cmd, "probe", "--size=8M", "--mem=4k", "--json", NULL), 0);
+	/* Where each ring pins for itself, that is the time */
+	if (strstr(out, "\"cloning\":false"))
+		CHECK_EQ(field("\"register_us\":"), field("\"attach_us\":"));
 	CHECK_EQ(run(cmd, "probe", "--size=1G", "--alias=1M", "--mem=4k", "--memfd"), 0);
 	CHECK_EQ(run(cmd, "probe", "--size=4M", "--node=0", "--threads=1", "--mem=4k"), 0);
 	/* What cannot be */
@@ -92,7 +130,6 @@ static void check_probe(void)
 	CHECK_EQ(run(cmd, "probe", NULL, NULL, NULL, NULL), 2);
 	CHECK_EQ(run(cmd, "probe", "--size=x", NULL, NULL, NULL), 2);
 	CHECK_EQ(run(cmd, "probe", "--size=1M", "--mem=gold", NULL, NULL), 2);
-	CHECK_EQ(run(cmd, "probe", "--size=1M", "--rings=0", NULL, NULL), 2);
 	CHECK_EQ(run(cmd, "probe", "--size=1M", "--what", NULL, NULL), 2);
 }
 
@@ -164,6 +201,11 @@ static void check_examples(void *arg)
 	CHECK_EQ(pread(fd2, got, sizeof(got), 0), sizeof(got));
 	CHECK(!memcmp(got, want, sizeof(want)));
 	CHECK_EQ(run(cp, from, "/nonexistent/x", NULL, NULL, NULL), 1);
+	/* It says 4096 bytes and has fewer, as a file that shrinks: these are copied */
+	CHECK_EQ(run(cp, "/sys/devices/system/cpu/online", to, "1", NULL, NULL), 0);
+	CHECK(lseek(fd2, 0, SEEK_END) > 0);
+	CHECK_EQ(pread(fd2, got, 1, 0), 1);
+	CHECK_EQ(got[0], '0');
 	unlink(from);
 	unlink(to);
 	close(fd);
@@ -180,6 +222,7 @@ int main(void)
 	check_usage();
 	check_info();
 	check_probe();
+	check_values();
 	check_show();
 	check_examples(NULL);
 	if (t_as_nobody(8 * MiB, info_as_nobody, NULL))

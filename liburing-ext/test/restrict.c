@@ -61,6 +61,28 @@ static void expect(const unsigned *ops, unsigned nr, __u32 flags, int want, int 
 	io_uring_queue_exit(&ring);
 }
 
+/* The same for an empty pool: is the lack of a table an error, and is it told? */
+static void expect_empty(const unsigned *ops, unsigned nr, __u32 flags, int want, int told)
+{
+	struct io_uring_ext_pool_params p = { .flags = flags, .nr_slots = 8 };
+	struct io_uring_ext_pool *pool;
+	struct io_uring_ext_ring *r;
+	struct io_uring ring;
+
+	CHECK_OK(io_uring_ext_pool_create(&pool, &p, &err), err);
+	t_restricted(&ring, ops, nr);
+	CHECK_EQ(io_uring_ext_ring_attach(&r, pool, &ring, 0, &err), want);
+	CHECK_EQ(err.err, told);
+	if (told) {
+		CHECK_EQ(err.stage, IO_URING_EXT_STAGE_TABLE);
+		CHECK(strstr(err.text, "restrictions"));
+	}
+	if (!want)
+		CHECK_EQ(io_uring_ext_ring_detach(r), 0);
+	CHECK_EQ(io_uring_ext_pool_destroy(pool), 0);
+	io_uring_queue_exit(&ring);
+}
+
 #ifndef IORING_SETUP_SINGLE_ISSUER
 #define IORING_SETUP_SINGLE_ISSUER	(1U << 12)
 #endif
@@ -119,10 +141,18 @@ int main(void)
 	expect(no_table, 1, 0, -EACCES, 0, false);
 	expect(nothing, 1, 0, -EACCES, 0, false);
 	expect(nothing, 1, IO_URING_EXT_POOL_OPTIONAL, 0, 0, false);
-	if (caps.flags & IO_URING_EXT_CAP_CLONE_RANGE)
+	expect_empty(no_clone, 3, IO_URING_EXT_POOL_NO_CLONE, 0, 0);
+	expect_empty(no_table, 1, IO_URING_EXT_POOL_NO_CLONE, -EACCES, -EACCES);
+	expect_empty(no_table, 1, IO_URING_EXT_POOL_NO_CLONE | IO_URING_EXT_POOL_OPTIONAL, 0,
+		     -EACCES);
+	expect_empty(no_table, 1, IO_URING_EXT_POOL_PLAIN, 0, 0);
+	if (caps.flags & IO_URING_EXT_CAP_CLONE_RANGE) {
 		expect(only_clone, 2, 0, 0, 1, true);
-	else
+		/* A clone may make the table later */
+		expect_empty(only_clone, 2, 0, 0, 0);
+	} else {
 		fprintf(stderr, "this kernel has no clones of ranges\n");
+	}
 	check_single_issuer();
 	close(fd);
 	t_no_pins();

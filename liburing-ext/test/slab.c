@@ -101,6 +101,31 @@ static void check_pool(void)
 	CHECK_EQ(io_uring_ext_pool_destroy(pool), 0);
 }
 
+/* Slices of memory that is only read: no pattern can be written there. */
+static void check_readonly(void)
+{
+	struct io_uring_ext_pool_params p = { .flags = IO_URING_EXT_POOL_PLAIN };
+	struct io_uring_ext_region region = {
+		.base = mmap(NULL, 64 * KiB, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+		.len = 64 * KiB, .flags = IO_URING_EXT_REGION_READONLY,
+	};
+	struct io_uring_ext_slab *slab;
+	struct io_uring_ext_pool *pool;
+
+	CHECK(region.base != MAP_FAILED);
+	CHECK_EQ(io_uring_ext_pool_create(&pool, &p, NULL), 0);
+	/* Nothing is registered: whether the kernel knows such buffers does not matter */
+	CHECK_EQ(io_uring_ext_pool_add(pool, &region, NULL), 0);
+	CHECK_EQ(io_uring_ext_slab_create(&slab, pool, 0, 4096, IO_URING_EXT_SLAB_DEBUG),
+		 -EINVAL);
+	CHECK_EQ(io_uring_ext_slab_create(&slab, pool, 0, 4096, 0), 0);
+	CHECK(io_uring_ext_slab_get(slab) == region.base);
+	CHECK_EQ(io_uring_ext_slab_put(slab, region.base), 0);
+	CHECK_EQ(io_uring_ext_slab_destroy(slab), 0);
+	CHECK_EQ(io_uring_ext_pool_destroy(pool), 0);
+	munmap(region.base, region.len);
+}
+
 static void check_debug(void)
 {
 	struct io_uring_ext_slab_stats st;
@@ -145,10 +170,13 @@ int main(void)
 	CHECK_EQ(io_uring_ext_slab_create_mem(&slab, mem, 1UL << 33, 1, MiB, 0), -EOVERFLOW);
 	CHECK_EQ(io_uring_ext_slab_create_mem(&slab, mem, 1UL << 34, 1, 1UL << 33, 0),
 		 -EOVERFLOW);
+	CHECK_EQ(io_uring_ext_slab_create_mem(&slab, mem, (1UL << 44) + 8192, 4096, 4096, 0),
+		 -EOVERFLOW);
 	CHECK_EQ(io_uring_ext_slab_stats(NULL, &st), -EINVAL);
 	CHECK_EQ(io_uring_ext_slab_destroy(NULL), 0);
 	check_shapes();
 	check_pool();
 	check_debug();
+	check_readonly();
 	return 0;
 }

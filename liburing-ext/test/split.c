@@ -47,6 +47,7 @@ static void check(uintptr_t base, size_t len, size_t page, size_t max)
 int main(void)
 {
 	static const size_t pages[] = { 4 * KiB, 64 * KiB, 2 * MiB, GiB };
+	struct urext_split s;
 	unsigned i;
 
 	for (i = 0; i < 20000; i++) {
@@ -61,5 +62,10 @@ int main(void)
 	check(1UL << 40, 3 * TiB, GiB, GiB);
 	check(1UL << 40, 3 * TiB, GiB, TiB - 4096);
 	check(1UL << 40, 3 * TiB, GiB, 64 * TiB);
+	/* More slots than 32 bits can count */
+	urext_split(&s, 1UL << 40, (1UL << 44) + 2 * 4096, 4096, 4096);
+	CHECK_EQ(s.nr, (1UL << 32) + 2);
+	CHECK_EQ(urext_split_slot(&s, s.end - 1), (1UL << 32) + 1);
+	CHECK_EQ(urext_split_start(&s, (1UL << 32) + 1), s.end - 4096);
 	return 0;
 }

@@ -78,6 +78,7 @@ int main(void)
 	CHECK_EQ(io_uring_ext_update_buffers(&ring, &up, &err), -EFAULT);
 	CHECK_EQ(err.done, 0);
 	CHECK_EQ(err.entry, 5);
+	CHECK(strstr(err.text, "; put back"));
 	for (i = 0; i < NR; i++)
 		CHECK(holds(i, mem + i * 4096));
 
@@ -85,6 +86,7 @@ int main(void)
 	old[2].iov_base = bad;
 	CHECK_EQ(io_uring_ext_update_buffers(&ring, &up, &err), -EFAULT);
 	CHECK_EQ(err.stage, IO_URING_EXT_STAGE_UNDO);
+	CHECK(strstr(err.text, "; putting back failed: the memory is not mapped"));
 
 	/* Undo to empty */
 	up.old_iovecs = NULL;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT OR LGPL-2.1-or-later */
 /* Output for people and for programs. */
+#include <ctype.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,15 +105,34 @@ bool parse_size(const char *s, size_t *bytes)
 
 	if (*s < '0' || *s > '9')
 		return false;
+	errno = 0;
 	val = strtoull(s, &end, 0);
+	if (errno)
+		return false;
 	if (*end) {
-		u = strchr(units, *end & ~0x20);
+		/* A blank would be the end of the string, which strchr() finds too */
+		u = isalpha((unsigned char)*end) ? strchr(units, *end & ~0x20) : NULL;
 		if (!u || (end[1] && strcmp(end + 1, "iB") && strcmp(end + 1, "B")))
 			return false;
 		shift = 10 * (u - units + 1);
 	}
 	*bytes = val << shift;
 	return val && *bytes >> shift == val;
+}
+
+bool parse_num(const char *s, unsigned min, unsigned max, unsigned *num)
+{
+	unsigned long long val;
+	char *end;
+
+	if (*s < '0' || *s > '9')
+		return false;
+	errno = 0;
+	val = strtoull(s, &end, 10);
+	if (errno || *end || val < min || val > max)
+		return false;
+	*num = val;
+	return true;
 }
 
 bool read_line(const char *path, char *buf, size_t size)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR LGPL-2.1-or-later */
 /* uring-regbuf probe: get memory, register it, and tell how that went. */
 #include <getopt.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -169,6 +170,18 @@ static int look(struct probe *pr, const struct io_uring_ext_region_info *info,
 	return 0;
 }
 
+static void check_memlock(const struct io_uring_ext_arena_info *arena, unsigned rings)
+{
+	struct io_uring_ext_memlock m;
+	char text[512];
+
+	if (io_uring_ext_memlock_check(arena->size, arena->page_size, rings,
+				       IO_URING_EXT_MEMLOCK_RAISE, &m) != -ENOMEM)
+		return;
+	io_uring_ext_memlock_describe(&m, text, sizeof(text));
+	fprintf(stderr, "uring-regbuf: this will fail: %s\n", text);
+}
+
 static int run(struct probe *pr)
 {
 	struct io_uring_ext_layout layout;
@@ -176,9 +189,7 @@ static int run(struct probe *pr)
 	struct io_uring_ext_pool_stats stats;
 	struct io_uring_ext_arena_info arena;
 	struct io_uring_ext_error err;
-	struct io_uring_ext_memlock m;
 	unsigned char map[CELLS];
-	char text[512];
 	double start = now();
 	int ret;
 
@@ -188,15 +199,11 @@ static int run(struct probe *pr)
 	pr->alloc_s = now() - start;
 	say(pr, "pinning memory ...");
 	io_uring_ext_arena_info(pr->arena, &arena);
-	if (io_uring_ext_memlock_check(arena.size, arena.page_size, 1,
-				       IO_URING_EXT_MEMLOCK_RAISE, &m) == -ENOMEM) {
-		io_uring_ext_memlock_describe(&m, text, sizeof(text));
-		fprintf(stderr, "uring-regbuf: this will fail: %s\n", text);
-	}
-
 	ret = io_uring_ext_pool_create(&pr->p, &pr->pool, &err);
 	if (ret)
 		return failed(pr, "no pool", ret, &err);
+	io_uring_ext_pool_stats(pr->p, &stats);
+	check_memlock(&arena, stats.cloning ? 1 : pr->rings);
 	start = now();
 	ret = io_uring_ext_pool_add_arena(pr->p, pr->arena, 0, &err);
 	if (ret < 0)
@@ -207,10 +214,10 @@ static int run(struct probe *pr)
 	if (ret)
 		return failed(pr, "a ring could not be attached", ret, &err);
 	pr->attach_s = now() - start;
-	if (pr->pool.flags & IO_URING_EXT_POOL_NO_CLONE)
+	/* Without clones it is the rings that pin */
+	if (!stats.cloning)
 		pr->register_s = pr->attach_s;
 	io_uring_ext_pool_region_info(pr->p, 0, &info);
-	io_uring_ext_pool_stats(pr->p, &stats);
 	say(pr, "looking at its layout ...");
 	ret = look(pr, &info, &arena, &layout, map);
 	release(pr);
@@ -265,9 +272,9 @@ static bool parse_args(int argc, char **argv, struct probe *pr)
 		{ "json", no_argument, NULL, 'j' }, { 0 }
 	};
 	bool ok = true;
-	int opt;
+	int opt, i;
 
-	while (ok && (opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while (ok && (opt = getopt_long(argc, argv, "", options, &i)) != -1) {
 		switch (opt) {
 		case 's':
 			ok = parse_size(optarg, &pr->mem.size);
@@ -283,14 +290,13 @@ static bool parse_args(int argc, char **argv, struct probe *pr)
 			break;
 		case 'n':
 			pr->mem.bind = 1;
-			pr->mem.node = atoi(optarg);
+			ok = parse_num(optarg, 0, UINT_MAX, &pr->mem.node);
 			break;
 		case 't':
-			pr->mem.threads = atoi(optarg);
+			ok = parse_num(optarg, 0, UINT_MAX, &pr->mem.threads);
 			break;
 		case 'r':
-			pr->rings = atoi(optarg);
-			ok = pr->rings > 0 && pr->rings <= 4096;
+			ok = parse_num(optarg, 1, 4096, &pr->rings);
 			break;
 		case 'f':
 			pr->mem.flags |= IO_URING_EXT_ARENA_MEMFD;
@@ -306,8 +312,7 @@ static bool parse_args(int argc, char **argv, struct probe *pr)
 		}
 		if (!ok)
 			fprintf(stderr, "uring-regbuf: '%s' is no value for --%s\n", optarg,
-				opt == 's' ? "size" : opt == 'm' ? "mem" :
-				opt == 'a' ? "alias" : opt == 'l' ? "slot-size" : "rings");
+				options[i].name);
 	}
 	if (ok && !pr->mem.size)
 		fprintf(stderr, "uring-regbuf: --size is needed, e.g. --size 1G\n");

@@ -28,6 +28,8 @@ void json_num_or_null(struct json *j, const char *key, __u64 val, bool known);
 const char *size_str(__u64 bytes);
 /* "64G" to bytes; false if it is no size */
 bool parse_size(const char *s, size_t *bytes);
+/* A number in decimal, and nothing else */
+bool parse_num(const char *s, unsigned min, unsigned max, unsigned *num);
 bool read_line(const char *path, char *buf, size_t size);
 const char *mem_str(enum io_uring_ext_mem mem);
 

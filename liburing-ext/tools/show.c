@@ -2,6 +2,7 @@
 /* uring-regbuf show: the registered buffers of a running process, from its fdinfo. */
 #include <dirent.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -161,6 +162,7 @@ int cmd_show(int argc, char **argv)
 {
 	static const struct option options[] = { { "json", no_argument, NULL, 'j' }, { 0 } };
 	struct show s = { .rings = 0 };
+	unsigned pid;
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -168,10 +170,10 @@ int cmd_show(int argc, char **argv)
 			return 2;
 		s.j.f = stdout;
 	}
-	s.pid = optind == argc - 1 ? atoi(argv[optind]) : 0;
-	if (s.pid <= 0) {
+	if (optind != argc - 1 || !parse_num(argv[optind], 1, INT_MAX, &pid)) {
 		fprintf(stderr, "uring-regbuf: show needs the number of one process\n");
 		return 2;
 	}
+	s.pid = pid;
 	return show_process(&s);
 }

@@ -313,7 +313,7 @@ size_t io_uring_ext_arena_size(const struct io_uring_ext_arena *arena);
  *
  * -EINVAL     no range, or @page_size no power of two.
  * -ENOMEM     pages ran out, err->done tells the MiB that were complete.
- * -EFAULT     a part is not mapped or not writable.
+ * -EFAULT     a part is not mapped or not writable, or a hugetlb page could not be had.
  * -ECANCELED  @progress said so.
  */
 int io_uring_ext_prefault(void *base, size_t len, size_t page_size,
@@ -369,8 +369,8 @@ int io_uring_ext_pool_destroy(struct io_uring_ext_pool *pool);
 
 /* io_uring_ext_region.flags */
 /* Source only (WRITE_FIXED, SEND_ZC): memory may be read-only.  Reads into it are
-   prepared plain.  Needs IO_URING_EXT_CAP_READONLY; without it the call fails, it
-   does not downgrade. */
+   prepared plain.  Needs IO_URING_EXT_CAP_READONLY, except with PLAIN; without it the
+   call fails, also with OPTIONAL: it does not downgrade. */
 #define IO_URING_EXT_REGION_READONLY	(1U << 0)
 
 struct io_uring_ext_region {
@@ -407,10 +407,10 @@ struct io_uring_ext_region {
  * -ENOSPC  not enough free slots next to each other.
  * -ENOMEM  RLIMIT_MEMLOCK (err->text says how much and what to do) or no memory.
  * -EFAULT  memory that is not mapped, not writable, or cannot be pinned.
- * -EOPNOTSUPP  READONLY, and this kernel has no read-only buffers.
+ * -EOPNOTSUPP  READONLY, and this kernel has no read-only buffers (not with PLAIN).
  * Others   from io_uring_register(2).
- * With OPTIONAL only -EINVAL, -EEXIST and out of memory for bookkeeping remain;
- * err->err holds what was forgiven.
+ * With OPTIONAL only -EINVAL, -EEXIST, -EOPNOTSUPP for READONLY and out of memory
+ * for bookkeeping remain; err->err holds what was forgiven.
  */
 int io_uring_ext_pool_add(struct io_uring_ext_pool *pool,
 			  const struct io_uring_ext_region *region,
@@ -430,6 +430,7 @@ int io_uring_ext_pool_add_arena(struct io_uring_ext_pool *pool,
  * Returns the number of rings that still hold it; 0: it is gone.
  * -ENOENT   no such region.
  * -EALREADY it is being removed.
+ * Others    from emptying the anchor's slots, with OPTIONAL too: nothing happened.
  */
 int io_uring_ext_pool_remove(struct io_uring_ext_pool *pool, int id);
 
@@ -496,10 +497,13 @@ io_uring_ext_pool_caps(const struct io_uring_ext_pool *pool);
 
 /*
  * Attach @ring: give it the pool's regions in its table entries @slot_base and up,
- * which the caller leaves to the pool.  A table is made if @ring has none;
- * entries outside the pool's range are not touched.  The same ring may not be
- * attached twice in overlapping ranges (not checked).  Call it in the thread that
- * submits to @ring (a ring with IORING_SETUP_SINGLE_ISSUER demands it).
+ * which the caller leaves to the pool.  If @ring has no table, one is made now, also
+ * for an empty pool, but not with PLAIN.  It has all entries below @slot_base and those
+ * that the pool needs, becomes longer as needed, and stays after detach.  Entries outside the pool's range are not touched.  The same ring may
+ * not be attached twice in overlapping ranges (not checked).  Call it in the thread
+ * that submits to @ring (a ring with IORING_SETUP_SINGLE_ISSUER demands it).  @ring
+ * is looked at until detach and must stay where it is; its fd may be closed
+ * meanwhile (io_uring_close_ring_fd()).
  *
  * -EINVAL  slot_base + nr_slots is beyond the kernel's table size.
  * -ENOSPC  the ring has a table that is too small, and no clones to extend it.
@@ -507,7 +511,8 @@ io_uring_ext_pool_caps(const struct io_uring_ext_pool *pool);
  * -EACCES  the ring's restrictions forbid it.
  * -ENOMEM  RLIMIT_MEMLOCK or no memory.
  * Others   from io_uring_register(2).
- * With OPTIONAL only -EINVAL and out of memory for bookkeeping remain.
+ * With OPTIONAL only -EINVAL and out of memory for bookkeeping remain; err->err
+ * holds what was forgiven.
  */
 int io_uring_ext_ring_attach(struct io_uring_ext_ring **r,
 			     struct io_uring_ext_pool *pool,
@@ -536,6 +541,8 @@ int io_uring_ext_ring_stale(const struct io_uring_ext_ring *r);
  * Errors as io_uring_ext_ring_attach(): the first one met.  A region that could
  * not be taken over is plain on this ring, and is tried again by the next sync after
  * the pool changed; the others are taken over nevertheless.
+ * Entries of removed regions that cannot be emptied are an error with OPTIONAL too:
+ * the memory is still pinned.  The next sync tries again.
  */
 int io_uring_ext_ring_sync(struct io_uring_ext_ring *r,
 			   struct io_uring_ext_error *err);
@@ -613,7 +620,8 @@ struct io_uring_ext_slab;
 /*
  * Catch double put and use after put: free slices are filled with a pattern, which
  * get checks.  Costs a write and a read of every slice; a slice that was written
- * while free is counted in stats.damaged and not handed out again.
+ * while free is counted in stats.damaged and not handed out again.  Not for a region
+ * with IO_URING_EXT_REGION_READONLY: there is nothing that could be written.
  */
 #define IO_URING_EXT_SLAB_DEBUG		(1U << 0)
 
@@ -621,7 +629,8 @@ struct io_uring_ext_slab;
  * Cut region @id of @pool into slices of @slice bytes.  The region must stay in the
  * pool as long as the slab lives.
  *
- * -EINVAL  slice is 0, or larger than the region or its slots; unknown flags.
+ * -EINVAL  slice is 0, or larger than the region or its slots; unknown flags; DEBUG
+ *          for a READONLY region.
  * -ENOENT  no such region.
  * -EOVERFLOW  2^32 - 1 slices or more.
  * -ENOMEM  no memory for bookkeeping (4 bytes a slice, 5 with DEBUG).
@@ -756,7 +765,8 @@ struct io_uring_ext_update {
  * 0 when all @nr entries are changed.  Else the errno of the entry that failed;
  * err->entry is its index in the table, err->done the entries that are changed
  * (0 after a successful undo; if the undo failed too, err->stage is
- * IO_URING_EXT_STAGE_UNDO).
+ * IO_URING_EXT_STAGE_UNDO, and err->text says why).  Registering a region of several
+ * slots is undone, and tells, in the same way.
  *
  * -EINVAL  nothing to do, beyond the table, or a tag for an empty entry.
  * -ENXIO   the ring has no table.
