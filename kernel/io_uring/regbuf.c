@@ -321,6 +321,19 @@ unlock:
 }
 EXPORT_SYMBOL_GPL(io_buffer_unregister);
 
+/* array_index_nospec() takes no more than LONG_MAX, a length may be more. */
+static __always_inline size_t regbuf_nospec(const struct io_mapped_ubuf *imu,
+					    size_t offset)
+{
+	size_t page;
+
+	if (BITS_PER_LONG == 64)
+		return array_index_nospec(offset, imu->len);
+	page = array_index_nospec(offset >> PAGE_SHIFT,
+				  ((imu->len - 1) >> PAGE_SHIFT) + 1);
+	return page << PAGE_SHIFT | offset_in_page(offset);
+}
+
 /* Where in the buffer are these bytes? Fails if not all of them are in it. */
 static __always_inline int regbuf_offset(const struct io_mapped_ubuf *imu,
 					 u64 buf_addr, size_t len, size_t *offset)
@@ -331,7 +344,7 @@ static __always_inline int regbuf_offset(const struct io_mapped_ubuf *imu,
 		return -EFAULT;
 	if (unlikely(off > imu->len || off + len > imu->len))
 		return -EFAULT;
-	*offset = array_index_nospec((size_t)off, imu->len);
+	*offset = regbuf_nospec(imu, off);
 	return 0;
 }
 
@@ -492,7 +505,7 @@ void io_regbuf_fill_vec(const struct io_mapped_ubuf *imu,
 		u32 first, nr_segs;
 		size_t skip;
 
-		offset = array_index_nospec(offset, imu->len);
+		offset = regbuf_nospec(imu, offset);
 		nr_segs = regbuf_span(imu, offset, len, &first, &skip);
 		for (src = &imu->bvec[first]; nr_segs; src++, nr_segs--) {
 			size_t seg_len = min(len, src->bv_len - skip);

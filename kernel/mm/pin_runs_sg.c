@@ -164,7 +164,8 @@ static int pin_runs_grow(struct pin_runs *runs)
 	struct pin_runs larger;
 	void *buf;
 
-	if (bytes < runs->bytes)
+	/* What kvmalloc() allows */
+	if (bytes > INT_MAX)
 		return -E2BIG;
 	buf = kvmalloc(bytes, GFP_KERNEL);
 	if (!buf)

@@ -81,6 +81,8 @@ void fuzz_fail(const char *file, int line, const char *what) __attribute__((nore
 #define MAX_FOLIO_NR_PAGES	(1UL << MAX_FOLIO_ORDER)
 #define TASK_SIZE_MAX		((1UL << 47) - PAGE_SIZE)
 #define MAX_RW_COUNT		(INT_MAX & PAGE_MASK)
+#define BITS_PER_LONG		64
+#define offset_in_page(p)	((unsigned long)(p) & ~PAGE_MASK)
 #define untagged_addr(addr)	(addr)
 
 #define ERR_PTR(error)		((void *)(long)(error))
