@@ -100,7 +100,7 @@ struct walk {
 };
 
 static const struct walk walks[] = {
-	{ "4K", map_4k, 5 * SZ_1M },
+	{ "4K", map_4k, 1280 * PAGE_SIZE },
 	{ "64K folios", map_64k_folios, 5 * SZ_1M },
 	{ "THP", map_thp, 4 * PMD_SIZE },
 	{ "THP mapped by PTEs", map_thp_ptes, 4 * PMD_SIZE },

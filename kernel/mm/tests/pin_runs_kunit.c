@@ -371,7 +371,7 @@ static void limits(struct kunit *test)
 {
 	unsigned long top = (TASK_SIZE_MAX & PAGE_MASK) - 4 * PAGE_SIZE;
 	struct page **pages = alloc_pages_array(test, 16);
-	unsigned long addr = map_4k(test, SZ_64K);
+	unsigned long addr = map_4k(test, 16 * PAGE_SIZE);
 	struct pin_runs runs;
 	u64 buf[32];
 
@@ -421,13 +421,13 @@ static void access_rights(struct kunit *test)
 	u64 buf[32];
 
 	pin_runs_init(&runs, buf, sizeof(buf));
-	addr = map_user(test, NULL, 0, SZ_64K, PROT_READ,
+	addr = map_user(test, NULL, 0, 16 * PAGE_SIZE, PROT_READ,
 			MAP_PRIVATE | MAP_ANONYMOUS, 0);
 	expect_refused(test, addr, 16, FOLL_WRITE, pages, &runs, -EFAULT);
 	expect_as_pages(test, addr, 16, FOLL_LONGTERM, pages, &runs);
 	/* Present now, and exclusive */
 	expect_refused(test, addr, 16, FOLL_WRITE, pages, &runs, -EFAULT);
-	addr = map_user(test, NULL, 0, SZ_64K, PROT_NONE,
+	addr = map_user(test, NULL, 0, 16 * PAGE_SIZE, PROT_NONE,
 			MAP_PRIVATE | MAP_ANONYMOUS, 0);
 	expect_refused(test, addr, 16, 0, pages, &runs, -EFAULT);
 	expect_refused(test, addr, 16, FOLL_WRITE, pages, &runs, -EFAULT);
@@ -452,7 +452,7 @@ static void access_rights_in_folio(struct kunit *test)
 
 static void no_room(struct kunit *test)
 {
-	unsigned long addr = map_4k(test, SZ_64K);
+	unsigned long addr = map_4k(test, 16 * PAGE_SIZE);
 	enum pin_runs_format format;
 	struct pin_runs runs;
 	u64 buf[2];
@@ -474,7 +474,7 @@ static void no_room(struct kunit *test)
 /* Only the flags of pin_user_pages_fast(), and FOLL_PIN from inside */
 static void bad_flags(struct kunit *test)
 {
-	unsigned long addr = map_4k(test, SZ_64K);
+	unsigned long addr = map_4k(test, 16 * PAGE_SIZE);
 	struct pin_runs runs;
 	u64 buf[32];
 
@@ -494,7 +494,7 @@ static void bad_flags(struct kunit *test)
 /* An address tag, where the architecture has them, is none of its business. */
 static void tagged(struct kunit *test)
 {
-	unsigned long addr = map_4k(test, SZ_64K), tagged = addr;
+	unsigned long addr = map_4k(test, 16 * PAGE_SIZE), tagged = addr;
 	struct page **pages = alloc_pages_array(test, 16);
 	struct pin_runs runs;
 	u64 buf[32];
