@@ -331,7 +331,7 @@ static void regbuf_layout_choice(struct kunit *test)
 		  IO_REGBUF_UNIFORM, 4, 5 },
 		{ "longer last run", { 16, 16, 16, 32 }, 1,
 		  IO_REGBUF_UNIFORM, 4, 5 },
-		{ "long last run", { 16, 16, 16, 64 }, 1,
+		{ "long last run", { 16, 16, 16, 256 }, 1,
 		  IO_REGBUF_MIXED, 0, 4 },
 		{ "long first run", { 512, 16, 16, 16 }, 1,
 		  IO_REGBUF_UNIFORM, 4, 4 },
