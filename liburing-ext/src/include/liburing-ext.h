@@ -499,9 +499,10 @@ io_uring_ext_pool_caps(const struct io_uring_ext_pool *pool);
  * Attach @ring: give it the pool's regions in its table entries @slot_base and up,
  * which the caller leaves to the pool.  If @ring has no table, one is made now, also
  * for an empty pool, but not with PLAIN.  It has all entries below @slot_base and those
- * that the pool needs, becomes longer as needed, and stays after detach.  Entries outside the pool's range are not touched.  The same ring may
- * not be attached twice in overlapping ranges (not checked).  Call it in the thread
- * that submits to @ring (a ring with IORING_SETUP_SINGLE_ISSUER demands it).  @ring
+ * that the pool needs, becomes longer as needed, and stays after detach.  Entries
+ * outside the pool's range are not touched.  The same ring may not be attached twice in
+ * overlapping ranges (not checked).  Call it in the thread that submits to @ring (a
+ * ring with IORING_SETUP_SINGLE_ISSUER demands it).  @ring
  * is looked at until detach and must stay where it is; its fd may be closed
  * meanwhile (io_uring_close_ring_fd()).
  *
