@@ -119,8 +119,12 @@ int stress_swap(struct stress *stress, struct reason *why)
 	if (swap_on(why) || group_make(GROUP, why))
 		return 1;
 	group_write(GROUP, "memory.swap.max", "max");
-	if (group_write(GROUP, "memory.max", SWAP_LIMIT))
-		return because(why, "cannot set memory.max");
+	/*
+	 * Not memory.max: while all pages are looked at all the time, reclaim may find none
+	 * that is old, and the process is killed, on stock as well.
+	 */
+	if (group_write(GROUP, "memory.high", SWAP_LIMIT))
+		return because(why, "cannot set memory.high");
 	ret = stress_child(stress, GROUP, why, swap_body);
 	group_remove(GROUP);
 	return ret;
