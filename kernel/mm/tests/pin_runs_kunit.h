@@ -58,6 +58,7 @@ unsigned long map_zero(struct kunit *test, unsigned long len);
 unsigned long map_huge_zero(struct kunit *test, unsigned long len);
 unsigned long map_shmem(struct kunit *test, unsigned long len);
 unsigned long map_shmem_thp(struct kunit *test, unsigned long len);
+unsigned long map_shmem_thp_private(struct kunit *test, unsigned long len);
 unsigned long map_shmem_askew(struct kunit *test, unsigned long len);
 unsigned long map_shmem_half(struct kunit *test, unsigned long len);
 unsigned long map_memfd(struct kunit *test, unsigned long len);

@@ -102,7 +102,25 @@ unsigned long map_shmem_thp(struct kunit *test, unsigned long len)
 	return addr;
 }
 
-/* The same, but half of each folio is in one page table and half in another. */
+/* The same, but private: until there is a copy of a page, it is that of the file. */
+unsigned long map_shmem_thp_private(struct kunit *test, unsigned long len)
+{
+	struct file *file = huge_shmem_file(test, len);
+	unsigned long first = map_huge_shmem(test, file, len), addr, pos;
+
+	addr = ALIGN(map_anon(test, len + PMD_SIZE), PMD_SIZE);
+	map_user(test, file, addr, len, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_FIXED, 0);
+	fput(file);
+	read_pages(test, addr, len);
+	for (pos = addr; pos < addr + len; pos += PMD_SIZE)
+		KUNIT_ASSERT_TRUE(test, pmd_leaf(pmdp_get(mm_find_pmd(current->mm,
+								      pos))));
+	unmap_user(test, first, len);
+	return addr;
+}
+
+/* A shared one, but half of each folio is in one page table and half in another. */
 unsigned long map_shmem_askew(struct kunit *test, unsigned long len)
 {
 	struct file *file = huge_shmem_file(test, len);
