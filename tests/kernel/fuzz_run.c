@@ -140,7 +140,8 @@ static void reset(struct shared *shared)
 /* Waits for @pid as long as allowed; then it is killed. */
 static int wait_for(pid_t pid, struct reason *why)
 {
-	struct timespec timeout = { .tv_sec = opt.limit };
+	unsigned int limit = impatient ? (opt.limit + 3) / 4 : opt.limit;
+	struct timespec timeout = { .tv_sec = limit };
 	sigset_t set;
 	int status;
 
@@ -151,7 +152,7 @@ static int wait_for(pid_t pid, struct reason *why)
 			kill(pid, SIGKILL);
 			waitpid(pid, &status, 0);
 			return because(why, "step %u: no end after %u s", setup.shared->step,
-				       opt.limit);
+				       limit);
 		}
 	}
 	if (WIFSIGNALED(status))
@@ -350,7 +351,7 @@ static void usage(void)
 	      "  --sequences N  instead of a time\n"
 	      "  --keep N,...   only these operations of each sequence\n"
 	      "  --shrink S     seconds to make a failing sequence shorter, 0: do not (240)\n"
-	      "  --limit S      seconds for one sequence (1500)\n"
+	      "  --limit S      seconds for one sequence, a quarter when it is made shorter (1500)\n"
 	      "  --verbose      print each operation\n"
 	      "DEVICE has an ext4, which is written to.\n", stderr);
 	exit(2);
