@@ -36,8 +36,6 @@ static const struct file_system file_systems[] = {
 	{ "ext4", NULL, true },
 };
 
-static const char *device;
-
 #define MUST(call)	({						\
 	long ret_ = (long)(call);					\
 	if (ret_ == -1)							\
@@ -171,7 +169,10 @@ static int try_in_child(enum pin_way way, int fd)
 	close(ended.fd);
 	if (ready && WIFEXITED(status))
 		return WEXITSTATUS(status);
-	printf(ready ? "it died\n" : "no end after %d s\n", PATIENCE_MS / 1000);
+	if (ready)
+		puts("it died");
+	else
+		printf("no end after %d s\n", PATIENCE_MS / 1000);
 	return 1;
 }
 
@@ -183,12 +184,11 @@ int main(int argc, char **argv)
 		fputs("usage: private_huge DEVICE\nDEVICE has an ext4, which is written to.\n", stderr);
 		return 2;
 	}
-	device = argv[1];
 	mkdir("/mnt", 0755);
 	for (size_t i = 0; i < ARRAY_SIZE(file_systems); i++) {
 		const struct file_system *fs = &file_systems[i];
 
-		MUST(mount(fs->has_device ? device : "none", "/mnt", fs->type, 0, fs->options));
+		MUST(mount(fs->has_device ? argv[1] : "none", "/mnt", fs->type, 0, fs->options));
 		for (enum pin_way way = 0; way < PIN_WAYS; way++) {
 			int fd = make_file(), ret;
 
