@@ -19,7 +19,6 @@
 
 #include "pattern.h"
 #include "race_pin.h"
-#include "uring.h"
 
 #define HUGE_PAGE	(2 * MIB)
 #define PAGES		(HUGE_PAGE / PAGE)
@@ -54,7 +53,7 @@ static int make_file(void)
 	if (write(fd, data, HUGE_PAGE) != (ssize_t)HUGE_PAGE)
 		die("/mnt/huge: %s", strerror(errno));
 	free(data);
-	/* To be read as a huge page; in memory there is nowhere else to read it from. */
+	/* Only what is read from the disk can become a huge page of ext4. */
 	MUST(fsync(fd));
 	MUST(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED));
 	return fd;
@@ -82,19 +81,6 @@ static uint64_t pmd_mapped(void)
 	    read_key("/proc/self/smaps_rollup", "ShmemPmdMapped:", &shmem))
 		die("/proc/self/smaps_rollup tells nothing of PMDs");
 	return files + shmem;
-}
-
-static int hold_read_only(struct pinner *pinner, enum pin_way way, char *addr)
-{
-	struct iovec iov = { addr, HUGE_PAGE };
-
-	if (way != PIN_IO_URING)
-		return pin_hold(pinner, way, addr, PAGES, false);
-	/* For what reads it later */
-	pinner->way = way;
-	pinner->addr = addr;
-	pinner->nr_pages = PAGES;
-	return uring_buffers(&pinner->ring, &iov, 1, URING_RSRC_READ_ONLY);
 }
 
 static int expect(struct pinner *pinner, const char *what, uint64_t seed)
@@ -130,7 +116,8 @@ static int try(enum pin_way way, int fd)
 		puts("it is not mapped by a PMD");
 		return SKIPPED;
 	}
-	ret = hold_read_only(&pinner, way, addr);
+	ret = way == PIN_IO_URING ? pin_hold_source(&pinner, addr, PAGES) :
+				    pin_hold(&pinner, way, addr, PAGES, false);
 	if (ret == -EINVAL && way == PIN_IO_URING) {
 		puts("this kernel has no read-only buffers");
 		return SKIPPED;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "race_pin.h"
+#include "uring.h"
 
 #define GUP_TEST	"/sys/kernel/debug/gup_test"
 
@@ -80,13 +81,26 @@ void pinner_exit(struct pinner *pinner)
 	close(pinner->memfd);
 }
 
+static void set_held(struct pinner *pinner, enum pin_way way, void *addr, size_t nr_pages)
+{
+	pinner->way = way;
+	pinner->addr = addr;
+	pinner->nr_pages = nr_pages;
+}
+
+int pin_hold_source(struct pinner *pinner, void *addr, size_t nr_pages)
+{
+	struct iovec iov = { addr, nr_pages * PAGE };
+
+	set_held(pinner, PIN_IO_URING, addr, nr_pages);
+	return uring_buffers(&pinner->ring, &iov, 1, URING_RSRC_READ_ONLY);
+}
+
 int pin_hold(struct pinner *pinner, enum pin_way way, void *addr, size_t nr_pages, bool write)
 {
 	struct iovec iov = { addr, nr_pages * PAGE };
 
-	pinner->way = way;
-	pinner->addr = addr;
-	pinner->nr_pages = nr_pages;
+	set_held(pinner, way, addr, nr_pages);
 	if (way == PIN_IO_URING)
 		return io_uring_register_buffers(&pinner->ring, &iov, 1);
 	return gup_test_start(pinner, way, addr, nr_pages, write);

@@ -45,6 +45,8 @@ void pinner_exit(struct pinner *pinner);
 
 /* A registered buffer is always pinned for writing. Each of these: 0 or -errno. */
 int pin_hold(struct pinner *pinner, enum pin_way way, void *addr, size_t nr_pages, bool write);
+/* A registered buffer that is read-only; -EINVAL on kernels that have none */
+int pin_hold_source(struct pinner *pinner, void *addr, size_t nr_pages);
 int pin_read(struct pinner *pinner);
 int pin_write(struct pinner *pinner);
 int pin_release(struct pinner *pinner);
