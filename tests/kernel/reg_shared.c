@@ -2,9 +2,8 @@
 /*
  * reg_shared: what else happens to a ring while a buffer is being registered in it.
  *
- * Pinning a large buffer takes long. Other threads submit through the same ring meanwhile, and
- * may register, update, clone or unregister themselves: whoever comes second is told so, and
- * nothing stays pinned of what was in vain. Ends with "N passed, N failed, N skipped".
+ * Pinning a large buffer takes long. Other threads submit through the same ring meanwhile. What
+ * else they register waits, which reg_order has. Ends with "N passed, N failed, N skipped".
  */
 #include <errno.h>
 #include <pthread.h>
@@ -20,12 +19,9 @@
 #include "vmstat.h"
 
 #define BUFFER_SIZE	(256 * MIB)	/* of single pages: registering takes long */
-#define SMALL_SIZE	MIB
-#define ROUNDS		12
-#define SLOTS		4
 
 static struct memory large;
-static struct io_uring ring, other;
+static struct io_uring ring;
 
 /* A registration in a thread of its own */
 struct registration {
@@ -66,20 +62,6 @@ static int register_large(void)
 	struct iovec iov = { large.addr, large.size };
 
 	return io_uring_register_buffers(&ring, &iov, 1);
-}
-
-static int register_small(void)
-{
-	struct iovec iov = { large.addr, SMALL_SIZE };
-
-	return io_uring_register_buffers(&ring, &iov, 1);
-}
-
-static int update_large(void)
-{
-	struct iovec iov = { large.addr, large.size };
-
-	return uring_update(&ring, SLOTS - 1, &iov, 1);
 }
 
 /* Pages that are pinned in the whole system, more than at the start */
@@ -131,101 +113,11 @@ static int test_submit(struct vmstat *start, struct reason *why)
 	return 0;
 }
 
-/* Two threads register a table: one of them is told that there is one. */
-static int test_register(struct vmstat *start, struct reason *why)
-{
-	unsigned int overtaken = 0;
-
-	for (int round = 0; round < ROUNDS; round++) {
-		struct registration reg;
-		int first, second;
-
-		registration_start(&reg, register_large);
-		wait_halfway(&reg, start);
-		second = register_small();
-		first = registration_end(&reg);
-		overtaken += !second;
-		if (!(first == 0 && second == -EBUSY) && !(first == -EBUSY && second == 0))
-			return because(why, "one has %d (%s), the other %d (%s)", first,
-				       errno_name(-first), second, errno_name(-second));
-		if (io_uring_unregister_buffers(&ring))
-			return because(why, "there is no table");
-		if (vmstat_balanced(start, why))
-			return -1;
-		vmstat_read(start);
-	}
-	note("%u of %u overtaken", overtaken, ROUNDS);
-	return 0;
-}
-
-/* A table comes from another ring meanwhile. */
-static int test_clone(struct vmstat *start, struct reason *why)
-{
-	struct iovec iov = { large.addr, SMALL_SIZE };
-	struct registration reg;
-	int first, second;
-
-	if (io_uring_register_buffers(&other, &iov, 1))
-		return because(why, "cannot register in the other ring");
-	registration_start(&reg, register_large);
-	wait_halfway(&reg, start);
-	second = uring_clone(&ring, &other, 0, 0, 0, 0);
-	first = registration_end(&reg);
-	if (io_uring_unregister_buffers(&ring) || io_uring_unregister_buffers(&other))
-		return because(why, "there is no table");
-	if (!(first == 0 && second == -EBUSY) && !(first == -EBUSY && second == 0))
-		return because(why, "registering: %d (%s), cloning: %d (%s)", first,
-			       errno_name(-first), second, errno_name(-second));
-	return 0;
-}
-
-/* The table goes away, or is another one, when the buffer for a slot of it is pinned. */
-static int test_update(struct vmstat *start, struct reason *why)
-{
-	static const unsigned int tables[] = { 0, 1, SLOTS };
-	unsigned int replaced = 0;
-
-	for (int round = 0; round < ROUNDS; round++) {
-		unsigned int slots = tables[round % ARRAY_SIZE(tables)];
-		struct registration reg;
-		int ret, missed;
-
-		ret = io_uring_register_buffers_sparse(&ring, SLOTS);
-		if (ret)
-			return because(why, "registering a table: %s", strerror(-ret));
-		registration_start(&reg, update_large);
-		missed = !wait_halfway(&reg, start);
-		ret = io_uring_unregister_buffers(&ring);
-		if (ret)
-			return because(why, "unregistering: %s", strerror(-ret));
-		if (slots && io_uring_register_buffers_sparse(&ring, slots))
-			return because(why, "registering another table failed");
-		ret = registration_end(&reg);
-		replaced += !missed && ret != 1;
-		if (ret != 1 && ret != -ENXIO)
-			return because(why, "updating a table that became one of %u slots: %d (%s)",
-				       slots, ret, errno_name(-ret));
-		/* Whatever it was told, the buffer is not in the other table. */
-		if (vmstat_balanced(start, why))
-			return -1;
-		if (slots && io_uring_unregister_buffers(&ring))
-			return because(why, "there is no table");
-		if (vmstat_balanced(start, why))
-			return -1;
-		vmstat_read(start);
-	}
-	note("%u of %u found another table or none", replaced, ROUNDS);
-	return 0;
-}
-
 static const struct test {
 	const char *name;
 	int (*run)(struct vmstat *start, struct reason *why);
 } tests[] = {
 	{ "others submit", test_submit },
-	{ "others register", test_register },
-	{ "others clone", test_clone },
-	{ "others unregister", test_update },
 };
 
 int main(void)
@@ -237,8 +129,7 @@ int main(void)
 
 	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
 		die("cannot raise RLIMIT_MEMLOCK: %s", strerror(errno));
-	if (memory_map(&large, &layout, &why) || ring_init(&ring, true, &why) ||
-	    ring_init(&other, true, &why))
+	if (memory_map(&large, &layout, &why) || ring_init(&ring, true, &why))
 		die("%s", why.text);
 	for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
 		struct vmstat start;
@@ -258,7 +149,6 @@ int main(void)
 		printf("FAIL the buffer: %s\n", why.text);
 	}
 	io_uring_queue_exit(&ring);
-	io_uring_queue_exit(&other);
 	memory_unmap(&large);
 	printf("%u passed, %u failed, 0 skipped\n", passed, failed);
 	return failed ? 1 : 0;

@@ -35,6 +35,8 @@ enum stage {
 	STAGE_WRONG,			/* what must be refused */
 	STAGE_TRANSFER,
 	STAGE_UNREGISTER,
+	STAGE_PROBE,			/* instead of all of these */
+	STAGE_PROBED,
 };
 
 static void prep_command(struct io_uring_sqe *sqe, int fd, unsigned int op, const void *data,
@@ -230,6 +232,8 @@ static void start_request(struct ublk_server *server, unsigned int tag)
 		commit(server, tag);		/* flush: the file is memory */
 	else if (server->auto_register)
 		start_wrong(server, tag);
+	else if (atomic_load(&server->probe))
+		io_command(server, tag, STAGE_PROBE, IO_REGISTER_BUFFER, 0, server->probe_slot);
 	else
 		io_command(server, tag, STAGE_REGISTER, IO_REGISTER_BUFFER, 0, tag);
 }
@@ -285,6 +289,20 @@ static bool handle(struct ublk_server *server, unsigned int tag, enum stage stag
 			end_transfer(server, tag);
 		return true;
 	case STAGE_UNREGISTER:
+		if (result)
+			complain(server, "unregistering", result);
+		commit(server, tag);
+		return true;
+	case STAGE_PROBE:
+		atomic_store(&server->probe_result, result);
+		state->error = -EIO;
+		if (result)
+			commit(server, tag);
+		else
+			io_command(server, tag, STAGE_PROBED, IO_UNREGISTER_BUFFER, 0,
+				   server->probe_slot);
+		return true;
+	case STAGE_PROBED:
 		if (result)
 			complain(server, "unregistering", result);
 		commit(server, tag);
@@ -405,6 +423,19 @@ int ublk_server_start(struct ublk_server *server, struct reason *why)
 	/* Reads the first blocks to look for partitions. */
 	ret = control(server, UBLK_CMD_START_DEV, NULL, 0, (uint64_t)getpid());
 	return ret ? because(why, "START_DEV: %s", strerror(-ret)) : 0;
+}
+
+void ublk_server_probe(struct ublk_server *server, unsigned int slot)
+{
+	server->probe_slot = slot;
+	atomic_store(&server->probe_result, 1);
+	atomic_store(&server->probe, true);
+}
+
+int ublk_server_probed(struct ublk_server *server)
+{
+	atomic_store(&server->probe, false);
+	return atomic_load(&server->probe_result);
 }
 
 int ublk_server_stop(struct ublk_server *server, struct reason *why)

@@ -9,6 +9,7 @@
 
 #include <liburing.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "util.h"
 
@@ -20,6 +21,10 @@ struct ublk_server {
 	int file;
 	size_t size;
 	bool auto_register;		/* by the driver, not by a command for each request */
+	/* Requests are not served: see ublk_server_probe(). */
+	atomic_bool probe;
+	unsigned int probe_slot;
+	atomic_int probe_result;
 	/* Counted by the server, to be read when it has stopped */
 	unsigned long requests;
 	unsigned long transfers;	/* of fixed buffers */
@@ -48,5 +53,13 @@ int ublk_server_start(struct ublk_server *server, struct reason *why);
 
 /* Ends it; -1 with @why if it was not able to serve everything, or has a buffer left. */
 int ublk_server_stop(struct ublk_server *server, struct reason *why);
+
+/*
+ * From now on, the pages of a request become the kernel buffer of @slot, if they can, and go again
+ * at once; the request fails. For tables whose slots are none of the tags.
+ */
+void ublk_server_probe(struct ublk_server *server, unsigned int slot);
+/* What the command for that returned when a request had come; serves requests again. */
+int ublk_server_probed(struct ublk_server *server);
 
 #endif
