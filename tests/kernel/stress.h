@@ -40,6 +40,9 @@ int stress_rings(struct stress *stress, struct reason *why);
 int stress_kill(struct stress *stress, struct reason *why);
 int stress_prompt(struct stress *stress, struct reason *why);
 int stress_signals(struct stress *stress, struct reason *why);
+int stress_waits(struct stress *stress, struct reason *why);
+int stress_cache(struct stress *stress, struct reason *why);
+int stress_neighbour(struct stress *stress, struct reason *why);
 
 /* Counts a round; false when time is over. There are a few rounds in any case. */
 bool stress_again(struct stress *stress);
@@ -71,6 +74,12 @@ void group_remove(const char *name);
 /* What a file of it says: a number after @key, or the first one if that is NULL */
 uint64_t group_read(const char *name, const char *file, const char *key);
 int group_write(const char *name, const char *file, const char *text);
+
+/* 128 MiB of swap, from now on */
+int stress_swap_on(struct reason *why);
+
+/* An ext4 for files that are on a disk */
+#define STRESS_DISK	"/dev/vda"
 
 /* A key of /proc/vmstat */
 uint64_t vmstat_key(const char *key);

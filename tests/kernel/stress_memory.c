@@ -33,7 +33,7 @@ struct windows {
 };
 
 /* What mkswap writes; see union swap_header in the kernel */
-static int swap_on(struct reason *why)
+int stress_swap_on(struct reason *why)
 {
 	static bool on;
 	static union {
@@ -116,7 +116,7 @@ int stress_swap(struct stress *stress, struct reason *why)
 {
 	int ret;
 
-	if (swap_on(why) || group_make(GROUP, why))
+	if (stress_swap_on(why) || group_make(GROUP, why))
 		return 1;
 	group_write(GROUP, "memory.swap.max", "max");
 	/*

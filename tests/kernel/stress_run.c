@@ -37,6 +37,11 @@ static const struct stress_case cases[] = {
 	{ "kill", "SIGKILL at any moment of a long registration", stress_kill },
 	{ "prompt", "a fatal signal ends a long registration soon", stress_prompt },
 	{ "signals", "other signals do not end it", stress_signals },
+	{ "waits", "what is pinned is charged while a registration waits for memory",
+	  stress_waits },
+	{ "cache", "the page cache of others is not held by one that waits", stress_cache },
+	{ "neighbour", "others register in a control group that is full, nobody waits for them",
+	  stress_neighbour },
 };
 
 static struct charge_probe probe;
