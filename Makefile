@@ -7,7 +7,7 @@
 
 BUILD := build
 PROGRAMS := $(BUILD)/tests/kernel/regbuf_run
-BENCH_PROGRAMS := $(patsubst %,$(BUILD)/tests/kernel/%_bench,pin reg io proc)
+BENCH_PROGRAMS := $(patsubst %,$(BUILD)/tests/kernel/%_bench,pin reg small hold io proc)
 
 .DEFAULT_GOAL := help
 # The parts run in an order, and each uses all CPUs by itself.
@@ -47,7 +47,7 @@ BENCH_RUN = set -e; for config in $(1); do for variant in stock patched; do \
 		args="$$args --$$variant$$([ $$config = run ] || echo -$$config) $$kernel"; \
 	done; done; $(2) $$args --image $(BUILD)/bench.img
 
-bench: $(BUILD)/bench.img ## measure stock and patched: tables, pictures (BENCH="pin register atomics io fio")
+bench: $(BUILD)/bench.img ## measure stock and patched: tables, pictures (BENCH="pin register small holds atomics io fio")
 	@$(call BENCH_RUN,$(BENCH_CONFIGS),tests/bench/bench) --readme tests/bench/README.md $(BENCH_ARGS) $(BENCH)
 
 bench-redraw: setup ## tables and pictures again, of the results that are there
