@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Segments of vectored and plain imports: io_uring/regbuf.c on a buffer of made up runs. The bvecs
- * grow from the left into iovecs that are packed right, so one counted too few is written behind
- * the allocation, or over an iovec that is still to come.
+ * Segments of vectored and plain imports: io_uring/regbuf_import.c on a buffer of made up runs. The
+ * bvecs grow from the left into iovecs that are packed right, so one counted too few is written
+ * behind the allocation, or over an iovec that is still to come.
  */
-#include "io_uring/regbuf.c"
+#include "io_uring/regbuf_import.c"
 
 #include "buffer.h"
 
-#define MAX_IOVS	64
+#define MAX_IOVS	1024
+#define MAX_MADE	64		/* of them, the others are the same again */
 
 static struct iovec iovs[MAX_IOVS];
 
@@ -40,6 +41,18 @@ static int naive_error(const struct io_mapped_ubuf *imu, const struct iovec *iov
 	    (vec && !iov->iov_len))
 		return -EFAULT;
 	return 0;
+}
+
+/* How many bvecs of the buffer have a part of these bytes, by walking along all of them */
+static u64 naive_segments(const struct io_mapped_ubuf *imu, u64 offset, u64 len)
+{
+	u64 pos = 0, nr = 0;
+
+	for (u32 i = 0; i < imu->nr_bvecs && pos < offset + len; i++) {
+		pos += imu->bvec[i].bv_len;
+		nr += pos > offset;
+	}
+	return nr;
 }
 
 /* The bytes of the iovecs are those of the bvecs, one by one piece. Returns how many bvecs. */
@@ -90,7 +103,8 @@ static void check_plain(const struct buffer *buf, const struct iovec *iov)
 					 1));
 }
 
-static void check_vec(const struct buffer *buf, u32 nr, u32 room)
+/* Imports the iovecs; they are the last of @nr + @room. @fail: there is no memory for more. */
+static void check_vec(const struct buffer *buf, u32 nr, u32 room, bool fail)
 {
 	struct io_rsrc_node node = { .refs = 1, .buf = buf->imu };
 	struct io_ring_ctx ctx = { };
@@ -98,22 +112,36 @@ static void check_vec(const struct buffer *buf, u32 nr, u32 room)
 	struct iou_vec vec = { };
 	struct iov_iter iter;
 	int ret, error = 0;
-	u64 total = 0;
+	u64 total = 0, segments = 0;
 
 	for (u32 i = 0; i < nr && !error; i++) {
 		error = naive_error(buf->imu, &iovs[i], true);
+		if (error)
+			break;
 		total += iovs[i].iov_len;
+		segments += naive_segments(buf->imu, (uintptr_t)iovs[i].iov_base - buf->imu->ubuf,
+					   iovs[i].iov_len);
 	}
 	if (!error && total > MAX_RW_COUNT)
 		error = -EINVAL;
 
 	must(!io_vec_realloc(&vec, nr + room));
 	memcpy(vec.iovec + room, iovs, nr * sizeof(*iovs));
+	fuzz_fail_alloc = fail;
+	/* What fits must not need memory, and what does not must not do without. */
+	if (fail && !error && segments * sizeof(struct bio_vec) > vec.nr * sizeof(struct iovec))
+		error = -ENOMEM;
 	ret = io_import_reg_vec(ITER_SOURCE, &iter, &req, &vec, nr, 0);
-	must(ret == error);
+	/* Where a bvec is larger than an iovec, room is made before anything is looked at. */
+	must(ret == error || (fail && ret == -ENOMEM &&
+			      nr * sizeof(struct bio_vec) > (nr + room) * sizeof(struct iovec)));
+	fuzz_fail_alloc = 0;
 	if (!ret) {
 		must(iter.count == total && !iter.iov_offset && iter.bvec == vec.bvec);
-		must(iter.nr_segs == check_bvecs(buf, iter.bvec, (u32)iter.nr_segs, 0, iovs, nr));
+		must(iter.nr_segs == segments);
+		must(segments == check_bvecs(buf, iter.bvec, (u32)segments, 0, iovs, nr));
+		for (u32 i = 0; i < segments; i++)
+			must(iter.bvec[i].bv_offset < PAGE_SIZE);
 	}
 	io_vec_free(&vec);
 }
@@ -123,7 +151,9 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	struct input in = { data, size };
 	struct regbuf_layout layout;
 	struct buffer buf;
-	u32 nr = 1 + input_back_u8(&in) % MAX_IOVS, room = input_back_u8(&in);
+	u32 made = 1 + input_back_u8(&in) % MAX_MADE, room = input_back_u8(&in);
+	u8 how = input_back_u8(&in);
+	u32 nr = made * (1 + how % (MAX_IOVS / MAX_MADE));
 
 	fuzz_fail_alloc = 0;
 	buffer_make(&buf, &in);
@@ -134,11 +164,13 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	buffer_store(&buf, &layout);
 	if (room >= 224)
 		buf.imu->layout = IO_REGBUF_LINEAR;
-	for (u32 i = 0; i < nr; i++) {
+	for (u32 i = 0; i < made; i++) {
 		make_iov(&iovs[i], buf.imu, &in);
 		check_plain(&buf, &iovs[i]);
 	}
-	check_vec(&buf, nr, room);
+	for (u32 i = made; i < nr; i++)
+		iovs[i] = iovs[i - made];
+	check_vec(&buf, nr, room % 224, how & 128);
 	free(buf.imu);
 	must(!fuzz_allocated);
 	return 0;
