@@ -154,11 +154,11 @@ static __always_inline int regbuf_find_iovec(const struct io_mapped_ubuf *imu,
 	size_t len = iov->iov_len, offset;
 	int ret;
 
+	if (unlikely(!len))
+		return -EFAULT;
 	ret = regbuf_offset(imu, (uintptr_t)iov->iov_base, len, &offset);
 	if (unlikely(ret))
 		return ret;
-	if (unlikely(!len))
-		return -EFAULT;
 	return regbuf_span(imu, offset, len, first, skip);
 }
 
@@ -174,6 +174,31 @@ static __always_inline void regbuf_set_part(struct bio_vec *bvec,
 
 	bvec_set_page(bvec, of->bv_page + (offset >> PAGE_SHIFT), len,
 		      offset_in_page(offset));
+}
+
+/*
+ * Make a bvec of each iovec, as long as that is possible. Returns how many there
+ * are, and their bytes in *@total.
+ */
+static unsigned int regbuf_fill_iovecs(const struct io_mapped_ubuf *imu,
+				       const struct iovec *iov,
+				       unsigned int nr_iovs,
+				       struct bio_vec *bvec, u64 *total)
+{
+	const struct iovec *start = iov, *end = iov + nr_iovs;
+	u64 bytes = 0;
+
+	for (; iov != end; iov++, bvec++) {
+		size_t len = iov->iov_len, skip;
+		u32 first;
+
+		if (unlikely(regbuf_find_iovec(imu, iov, &first, &skip) != 1))
+			break;
+		regbuf_set_part(bvec, &imu->bvec[first], skip, len);
+		bytes += len;
+	}
+	*total = bytes;
+	return iov - start;
 }
 
 /*
@@ -268,9 +293,8 @@ int io_import_reg_vec(int ddir, struct iov_iter *iter,
 	struct io_rsrc_node *node;
 	const struct iovec *iov;
 	unsigned int done;
-	size_t nr_bvecs, skip;
-	u64 total = 0;
-	u32 first;
+	size_t nr_bvecs;
+	u64 total;
 	int ret;
 
 	node = io_find_buf_node(req, issue_flags);
@@ -287,19 +311,11 @@ int io_import_reg_vec(int ddir, struct iov_iter *iter,
 	}
 
 	iov = vec->iovec + vec->nr - nr_iovs;
-	for (done = 0; done < nr_iovs; done++, iov++) {
-		size_t len = iov->iov_len;
-
-		if (unlikely(regbuf_find_iovec(imu, iov, &first, &skip) != 1))
-			break;
-		regbuf_set_part(&vec->bvec[done], &imu->bvec[first], skip, len);
-		total += len;
-	}
-
+	done = regbuf_fill_iovecs(imu, iov, nr_iovs, vec->bvec, &total);
 	nr_bvecs = done;
 	if (unlikely(done < nr_iovs)) {
-		ret = regbuf_count_iovecs(imu, iov, nr_iovs - done, &nr_bvecs,
-					  &total);
+		ret = regbuf_count_iovecs(imu, iov + done, nr_iovs - done,
+					  &nr_bvecs, &total);
 		if (unlikely(ret))
 			return ret;
 	}
