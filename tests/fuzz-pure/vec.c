@@ -13,14 +13,35 @@
 
 static struct iovec iovs[MAX_IOVS];
 
-/* Most often a part of the buffer, also one that has a wrong end */
+/* Where some bvec of the buffer ends */
+static u64 make_edge(const struct io_mapped_ubuf *imu, struct input *in)
+{
+	u32 last = (u32)(input_back_u64(in, 2) % imu->nr_bvecs);
+	u64 pos = 0;
+
+	for (u32 i = 0; i <= last; i++)
+		pos += imu->bvec[i].bv_len;
+	return pos;
+}
+
+/*
+ * Most often a part of the buffer, also one that has a wrong end; half of them start or end at most
+ * two bytes from where a bvec does, or the buffer.
+ */
 static void make_iov(struct iovec *iov, const struct io_mapped_ubuf *imu, struct input *in)
 {
 	u8 how = input_back_u8(in);
 	u64 offset = input_back_u64(in, 1 + (how & 7)) % (imu->len + 1);
-	u64 len = input_back_u64(in, 1 + (how >> 3 & 3));
+	u64 len = input_back_u64(in, 1 + (how >> 3 & 3)), edge;
+	u8 near = input_back_u8(in);
 
-	if (how < 248) {
+	if (near & 1) {
+		edge = make_edge(imu, in) + (near >> 1 & 3) - 2;
+		if (near & 8)
+			offset = edge;
+		else
+			len = edge - offset;
+	} else if (how < 248) {
 		len = min(len, imu->len - offset);
 	} else if (how < 250) {
 		offset = -(u64)input_back_u8(in);
