@@ -176,29 +176,59 @@ static __always_inline void regbuf_set_part(struct bio_vec *bvec,
 		      offset_in_page(offset));
 }
 
-/*
- * Make a bvec of each iovec, as long as that is possible. Returns how many there
- * are, and their bytes in *@total.
- */
-static unsigned int regbuf_fill_iovecs(const struct io_mapped_ubuf *imu,
-				       const struct iovec *iov,
-				       unsigned int nr_iovs,
-				       struct bio_vec *bvec, u64 *total)
-{
-	const struct iovec *start = iov, *end = iov + nr_iovs;
-	u64 bytes = 0;
+/* Iovecs that become bvecs, in the same memory */
+struct regbuf_vec {
+	/* what is left of the iovecs, and behind the last of them */
+	const struct iovec	*iov;
+	const struct iovec	*end;
+	/* where the next bvec goes, and the bytes before that */
+	struct bio_vec		*bvec;
+	u64			total;
+};
 
-	for (; iov != end; iov++, bvec++) {
-		size_t len = iov->iov_len, skip;
+/*
+ * Make bvecs of iovecs, as long as there is room in front of the next iovec,
+ * which is not read yet. Returns the error of an iovec that is wrong.
+ *
+ * Where the array is large enough for all bvecs, this gets to the end of it: as
+ * each iovec that is left makes one bvec at least, what is written is never
+ * further than what is read.
+ */
+static int regbuf_fill_iovecs(const struct io_mapped_ubuf *imu,
+			      struct regbuf_vec *v)
+{
+	const struct iovec *iov = v->iov, *end = v->end;
+	struct bio_vec *bvec = v->bvec;
+	u64 total = v->total;
+	int nr = 0;
+
+	BUILD_BUG_ON(sizeof(*bvec) < sizeof(*iov));
+	for (; iov != end; iov++) {
+		size_t len = iov->iov_len, skip, room;
+		const struct bio_vec *of;
 		u32 first;
 
-		if (unlikely(regbuf_find_iovec(imu, iov, &first, &skip) != 1))
+		nr = regbuf_find_iovec(imu, iov, &first, &skip);
+		if (likely(nr == 1 && sizeof(*bvec) == sizeof(*iov))) {
+			regbuf_set_part(bvec++, &imu->bvec[first], skip, len);
+			total += len;
+			continue;
+		}
+		room = (void *)(iov + 1) - (void *)bvec;
+		if (nr < 0 || nr > room / sizeof(*bvec))
 			break;
-		regbuf_set_part(bvec, &imu->bvec[first], skip, len);
-		bytes += len;
+		total += len;
+		for (of = &imu->bvec[first]; nr; nr--, skip = 0) {
+			size_t part = min(len, of->bv_len - skip);
+
+			regbuf_set_part(bvec++, of++, skip, part);
+			len -= part;
+		}
 	}
-	*total = bytes;
-	return iov - start;
+	v->iov = iov;
+	v->bvec = bvec;
+	v->total = total;
+	return min(nr, 0);
 }
 
 /*
@@ -206,14 +236,15 @@ static unsigned int regbuf_fill_iovecs(const struct io_mapped_ubuf *imu,
  * to *@nr_bvecs, and the bytes to *@total.
  */
 static int regbuf_count_iovecs(const struct io_mapped_ubuf *imu,
-			       const struct iovec *iov, unsigned int nr_iovs,
-			       size_t *nr_bvecs, u64 *total)
+			       const struct regbuf_vec *v, size_t *nr_bvecs,
+			       u64 *total)
 {
+	const struct iovec *iov;
 	size_t skip;
 	u32 first;
 	int nr;
 
-	for (; nr_iovs; iov++, nr_iovs--) {
+	for (iov = v->iov; iov != v->end; iov++) {
 		nr = regbuf_find_iovec(imu, iov, &first, &skip);
 		if (unlikely(nr < 0))
 			return nr;
@@ -225,49 +256,37 @@ static int regbuf_count_iovecs(const struct io_mapped_ubuf *imu,
 	return 0;
 }
 
-/* Make bvecs of iovecs that have been counted, and so are right. */
-static void regbuf_split_iovecs(const struct io_mapped_ubuf *imu,
-				const struct iovec *iov, unsigned int nr_iovs,
-				struct bio_vec *bvec)
-{
-	for (; nr_iovs; iov++, nr_iovs--) {
-		size_t len = iov->iov_len, skip;
-		const struct bio_vec *of;
-		u32 first;
-		int nr;
-
-		nr = regbuf_find_iovec(imu, iov, &first, &skip);
-		for (of = &imu->bvec[first]; nr > 0; of++, nr--) {
-			size_t part = min(len, of->bv_len - skip);
-
-			regbuf_set_part(bvec++, of, skip, part);
-			len -= part;
-			skip = 0;
-		}
-	}
-}
-
 /*
- * Let @vec have room for @nr_bvecs. The first @done of them are there, and at
- * its end are the iovecs that make the others, @nr_iovs at most as many.
+ * Move all to a larger array, where the bvecs of what is left have room. They
+ * are counted first, so that they take no more than they need.
  */
-static int regbuf_vec_room(struct io_kiocb *req, struct iou_vec *vec,
-			   size_t nr_bvecs, unsigned int done,
-			   unsigned int nr_iovs)
+static noinline int regbuf_grow_vec(struct io_kiocb *req,
+				    const struct io_mapped_ubuf *imu,
+				    struct iou_vec *vec, struct regbuf_vec *v)
 {
-	size_t nr = DIV_ROUND_UP(nr_bvecs * sizeof(struct bio_vec),
-				 sizeof(struct iovec));
+	size_t done = v->bvec - vec->bvec, left = v->end - v->iov;
 	struct iou_vec larger = {};
+	size_t nr_bvecs = done;
+	u64 total = v->total;
 	int ret;
 
-	if (nr <= vec->nr)
-		return 0;
-	ret = io_vec_realloc(&larger, nr);
-	if (ret)
+	ret = regbuf_count_iovecs(imu, v, &nr_bvecs, &total);
+	if (unlikely(ret))
 		return ret;
+	if (unlikely(total > MAX_RW_COUNT))
+		return -EINVAL;
+	ret = io_vec_realloc(&larger,
+			     DIV_ROUND_UP(nr_bvecs * sizeof(struct bio_vec),
+					  sizeof(struct iovec)));
+	if (unlikely(ret))
+		return ret;
+
 	memcpy(larger.bvec, vec->bvec, done * sizeof(struct bio_vec));
-	memcpy(larger.iovec + larger.nr - nr_iovs,
-	       vec->iovec + vec->nr - nr_iovs, nr_iovs * sizeof(struct iovec));
+	v->bvec = larger.bvec + done;
+	v->end = larger.iovec + larger.nr;
+	memcpy(larger.iovec + larger.nr - left, v->iov,
+	       left * sizeof(struct iovec));
+	v->iov = v->end - left;
 	io_vec_free(vec);
 	*vec = larger;
 	req->flags |= REQ_F_NEED_CLEANUP;
@@ -277,13 +296,9 @@ static int regbuf_vec_room(struct io_kiocb *req, struct iou_vec *vec,
 /*
  * Set up @iter for parts of the buffer: the last @nr_iovs iovecs of @vec.
  *
- * They become bvecs in the same memory, from the left. An iovec is read before
- * its bvecs are written, and these reach the next iovec at most: what is left of
- * @vec then has room for all bvecs that are to come, of which there are at
- * least as many as iovecs.
- *
- * Nearly always each of them is in one bvec of the buffer, and one pass does
- * it. Where one is not, the rest is counted first.
+ * They become bvecs in the same memory, from the left, in one pass as long as
+ * there is room. An array that was too small once is kept with the request's
+ * other memory, so the next one of the kind fits.
  */
 int io_import_reg_vec(int ddir, struct iov_iter *iter,
 		      struct io_kiocb *req, struct iou_vec *vec,
@@ -291,10 +306,7 @@ int io_import_reg_vec(int ddir, struct iov_iter *iter,
 {
 	const struct io_mapped_ubuf *imu;
 	struct io_rsrc_node *node;
-	const struct iovec *iov;
-	unsigned int done;
-	size_t nr_bvecs;
-	u64 total;
+	struct regbuf_vec v;
 	int ret;
 
 	node = io_find_buf_node(req, issue_flags);
@@ -304,30 +316,21 @@ int io_import_reg_vec(int ddir, struct iov_iter *iter,
 	if (!(imu->dir & (1 << ddir)))
 		return -EFAULT;
 
-	if (sizeof(struct bio_vec) > sizeof(struct iovec)) {
-		ret = regbuf_vec_room(req, vec, nr_iovs, 0, nr_iovs);
+	v.end = vec->iovec + vec->nr;
+	v.iov = v.end - nr_iovs;
+	v.bvec = vec->bvec;
+	v.total = 0;
+	ret = regbuf_fill_iovecs(imu, &v);
+	if (unlikely(ret))
+		return ret;
+	if (unlikely(v.iov != v.end)) {
+		ret = regbuf_grow_vec(req, imu, vec, &v);
 		if (unlikely(ret))
 			return ret;
+		regbuf_fill_iovecs(imu, &v);
 	}
-
-	iov = vec->iovec + vec->nr - nr_iovs;
-	done = regbuf_fill_iovecs(imu, iov, nr_iovs, vec->bvec, &total);
-	nr_bvecs = done;
-	if (unlikely(done < nr_iovs)) {
-		ret = regbuf_count_iovecs(imu, iov + done, nr_iovs - done,
-					  &nr_bvecs, &total);
-		if (unlikely(ret))
-			return ret;
-	}
-	if (unlikely(total > MAX_RW_COUNT))
+	if (unlikely(v.total > MAX_RW_COUNT))
 		return -EINVAL;
-	if (unlikely(done < nr_iovs)) {
-		nr_iovs -= done;
-		ret = regbuf_vec_room(req, vec, nr_bvecs, done, nr_iovs);
-		if (unlikely(ret))
-			return ret;
-		regbuf_split_iovecs(imu, vec->iovec + vec->nr - nr_iovs,
-				    nr_iovs, vec->bvec + done);
-	}
-	return regbuf_iter(iter, ddir, vec->bvec, nr_bvecs, 0, total);
+	return regbuf_iter(iter, ddir, vec->bvec, v.bvec - vec->bvec, 0,
+			   v.total);
 }
