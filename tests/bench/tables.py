@@ -295,3 +295,27 @@ def for_readme(parts):
                      *(size(r, key) for key in ("peak_bytes", "metadata_bytes")
                        for r in (stock, patched))])
     return guests.markdown(rows, {0}) + "\n" + NOTE
+
+
+# What a user of large or scattered transfers has from the series, and where there is nothing
+README_TRANSFERS = (
+    ("READ 516K, not registered", "READ/1x528384"),
+    ("READ_FIXED 516K", "READ_FIXED/1x528384"),
+    ("READ_FIXED 1M", "READ_FIXED/1x1048576"),
+    ("READV_FIXED, 64 parts of 4K", "READV_FIXED/64x4096"),
+    ("READV_FIXED, 256 parts of 4K", "READV_FIXED/256x4096"),
+    ("READ_FIXED 64K", "READ_FIXED/1x65536"),
+    ("READ_FIXED 4K", "READ_FIXED/1x4096"),
+)
+
+
+def transfers_for_readme(part):
+    names = by_name(part)
+    buffers = ("thp", "mixed", "4k")
+    rows = [["transfer", *(f"{buffer}, {kernel}" for buffer in
+                           ("THP", "THP with odd pages", "4K pages") for kernel in KERNELS)]]
+    for title, name in README_TRANSFERS:
+        records = [names.get(f"{buffer}/null_blk/{name}", {}) for buffer in buffers]
+        rows.append([title, *(insn(record.get(kernel, {}), "insn_per_io")
+                              for record in records for kernel in KERNELS)])
+    return guests.markdown(rows, {0})
