@@ -203,54 +203,60 @@ static void import_vec_counts(struct kunit *test)
 	import_end(t);
 }
 
+/* What becomes of a range, in a vector before and behind another, and alone */
+static void expect_range(struct kunit *test, struct import *t, int vectored,
+			 int fixed, u64 offset, size_t len)
+{
+	u64 addr = t->imu->ubuf + offset;
+
+	set_iov(t, 0, 0, 1);
+	set_iov(t, 1, offset, len);
+	KUNIT_EXPECT_EQ_MSG(test, vectored, import_vec(test, t, 2, 0),
+			    "%zu at %lld, last", len, (s64)offset);
+	set_iov(t, 0, offset, len);
+	set_iov(t, 1, 0, 1);
+	KUNIT_EXPECT_EQ_MSG(test, vectored, import_vec(test, t, 2, 0),
+			    "%zu at %lld, first", len, (s64)offset);
+	KUNIT_EXPECT_EQ_MSG(test, fixed,
+			    io_import_reg_buf(t->req, &t->iter, addr, len,
+					      ITER_DEST, 0),
+			    "%zu at %lld", len, (s64)offset);
+}
+
 /* Elements at, over and behind the edges of a buffer, and none at all */
 static void import_refused(struct kunit *test)
 {
 	struct import *t = import_init(test, 4);
-	struct io_mapped_ubuf *imu;
+	size_t len;
 
 	fake_add(t->fb, 0, 0, 1);
 	fake_add(t->fb, 4, 0, 16);
 	t->fb->head = 100;
 	t->fb->tail = 200;
 	import_store(test, t);
-	imu = t->imu;
+	len = t->imu->len;
 
-#define EXPECT_RANGE(ret, fixed, offset, len) do {			\
-	set_iov(t, 0, 0, 1);						\
-	set_iov(t, 1, (offset), (len));					\
-	KUNIT_EXPECT_EQ(test, ret, import_vec(test, t, 2, 0));		\
-	set_iov(t, 0, (offset), (len));					\
-	set_iov(t, 1, 0, 1);						\
-	KUNIT_EXPECT_EQ(test, ret, import_vec(test, t, 2, 0));		\
-	KUNIT_EXPECT_EQ(test, fixed,					\
-			io_import_reg_buf(t->req, &t->iter,		\
-					  (uintptr_t)t->iov[0].iov_base,	\
-					  (len), ITER_DEST, 0));	\
-} while (0)
+	expect_range(test, t, 0, 0, 0, len);
+	expect_range(test, t, 0, 0, 0, 1);
+	expect_range(test, t, 0, 0, len - 1, 1);
+	expect_range(test, t, 0, 0, t->imu->bvec[0].bv_len - 1, 2);
+	expect_range(test, t, -EFAULT, 0, 0, 0);
+	expect_range(test, t, -EFAULT, 0, len, 0);
+	expect_range(test, t, -EFAULT, -EFAULT, len + 1, 0);
+	expect_range(test, t, -EFAULT, -EFAULT, -1ULL, 0);
+	expect_range(test, t, -EFAULT, -EFAULT, -1ULL, 1);
+	expect_range(test, t, -EFAULT, -EFAULT, -1ULL, 2);
+	expect_range(test, t, -EFAULT, -EFAULT, len, 1);
+	expect_range(test, t, -EFAULT, -EFAULT, len - 1, 2);
+	expect_range(test, t, -EFAULT, -EFAULT, 0, len + 1);
+	expect_range(test, t, -EFAULT, -EFAULT, 1, len);
+	expect_range(test, t, -EFAULT, -EFAULT, 0, SIZE_MAX);
+	expect_range(test, t, -EFAULT, -EFAULT, 1, SIZE_MAX);
+	expect_range(test, t, -EFAULT, -EFAULT, len, SIZE_MAX - len + 1);
+	expect_range(test, t, -EFAULT, -EFAULT, 0, (size_t)MAX_RW_COUNT + 1);
 
-	EXPECT_RANGE(0, 0, 0, imu->len);
-	EXPECT_RANGE(0, 0, 0, 1);
-	EXPECT_RANGE(0, 0, imu->len - 1, 1);
-	EXPECT_RANGE(0, 0, imu->bvec[0].bv_len - 1, 2);
-	EXPECT_RANGE(-EFAULT, 0, 0, 0);
-	EXPECT_RANGE(-EFAULT, 0, imu->len, 0);
-	EXPECT_RANGE(-EFAULT, -EFAULT, imu->len + 1, 0);
-	EXPECT_RANGE(-EFAULT, -EFAULT, -1ULL, 0);
-	EXPECT_RANGE(-EFAULT, -EFAULT, -1ULL, 1);
-	EXPECT_RANGE(-EFAULT, -EFAULT, -1ULL, 2);
-	EXPECT_RANGE(-EFAULT, -EFAULT, imu->len, 1);
-	EXPECT_RANGE(-EFAULT, -EFAULT, imu->len - 1, 2);
-	EXPECT_RANGE(-EFAULT, -EFAULT, 0, imu->len + 1);
-	EXPECT_RANGE(-EFAULT, -EFAULT, 1, imu->len);
-	EXPECT_RANGE(-EFAULT, -EFAULT, 0, SIZE_MAX);
-	EXPECT_RANGE(-EFAULT, -EFAULT, 1, SIZE_MAX);
-	EXPECT_RANGE(-EFAULT, -EFAULT, imu->len, SIZE_MAX - imu->len + 1);
-	EXPECT_RANGE(-EFAULT, -EFAULT, 0, (size_t)MAX_RW_COUNT + 1);
-
-	imu->dir = IO_BUF_SOURCE;
-	EXPECT_RANGE(-EFAULT, -EFAULT, 0, 1);
-#undef EXPECT_RANGE
+	t->imu->dir = IO_BUF_SOURCE;
+	expect_range(test, t, -EFAULT, -EFAULT, 0, 1);
 	io_vec_free(&t->vec);
 	import_end(t);
 }
