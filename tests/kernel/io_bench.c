@@ -15,9 +15,12 @@
 #include <errno.h>
 #include <getopt.h>
 #include <liburing.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "fixed_io.h"
@@ -251,10 +254,14 @@ static int run_target(struct work *work, struct reason *why)
 
 static int run_sends(struct work *work, struct reason *why)
 {
+	const int on = 1;
 	struct tcp_pair pair;
 	int ret = 0;
 
 	tcp_pair_open(&pair, (int)(4 * MIB), (int)(4 * MIB));
+	/* Time that is waited for an acknowledgement would count. */
+	if (setsockopt(pair.from, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)))
+		return because(why, "TCP_NODELAY: %s", strerror(errno));
 	pair.ring = work->ring;
 	work->pair = &pair;
 	for (size_t i = 0; !ret && i < ARRAY_SIZE(sends); i++) {
