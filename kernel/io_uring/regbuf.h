@@ -45,11 +45,4 @@ int io_regbuf_describe(const struct io_mapped_ubuf *imu,
 int io_register_buffer_layout(struct io_ring_ctx *ctx, void __user *arg,
 			      unsigned int size);
 
-int io_regbuf_count_vec(const struct io_mapped_ubuf *imu,
-			const struct iovec *iov, unsigned int nr_iovs,
-			unsigned int *nr_segs, size_t *total_len);
-void io_regbuf_fill_vec(const struct io_mapped_ubuf *imu,
-			const struct iovec *iov, unsigned int nr_iovs,
-			struct bio_vec *bvec);
-
 #endif

@@ -348,8 +348,9 @@ static __always_inline u32 regbuf_seek_uniform(const struct io_mapped_ubuf *imu,
 		return 0;
 	}
 	offset -= first;
-	*skip = offset & ((1UL << imu->shift) - 1);
-	return 1 + (offset >> imu->shift);
+	first = offset >> imu->shift;
+	*skip = offset - ((size_t)first << imu->shift);
+	return 1 + first;
 }
 
 /* The bvec that has a page of the buffer, by the tables of a mixed one */
@@ -440,6 +441,36 @@ static noinline u32 regbuf_span_search(const struct io_mapped_ubuf *imu,
 	return regbuf_span_mixed(imu, offset, len, first, skip);
 }
 
+static __always_inline u32 regbuf_quick_uniform(const struct io_mapped_ubuf *imu,
+						size_t offset, size_t len,
+						u32 *first, size_t *skip)
+{
+	size_t in_first;
+
+	*first = regbuf_seek_uniform(imu, offset, skip);
+	in_first = imu->bvec[*first].bv_len - *skip;
+	if (len <= in_first)
+		return 1;
+	return 2 + ((len - in_first - 1) >> imu->shift);
+}
+
+static __always_inline u32 regbuf_quick_mixed(const struct io_mapped_ubuf *imu,
+					      size_t offset, size_t len,
+					      u32 *first, size_t *skip)
+{
+	u64 pos = (u64)offset + imu->bvec[0].bv_offset;
+	u64 page = pos >> PAGE_SHIFT, in;
+	const u32 *start = regbuf_starts(imu);
+
+	*first = start[regbuf_middle_index(imu) + (page >> imu->shift)];
+	/* A page before the bvec makes this more than any length. */
+	in = (u64)((u32)page - start[*first]) << PAGE_SHIFT;
+	in += pos & (PAGE_SIZE - 1);
+	in -= imu->bvec[*first].bv_offset;
+	*skip = in;
+	return in + len <= imu->bvec[*first].bv_len ? 1 : 0;
+}
+
 /*
  * As regbuf_span(), or 0 if it takes a search. This is in the path of every
  * request: it has what most of them need, and calls nothing.
@@ -448,31 +479,11 @@ static __always_inline u32 regbuf_span_quick(const struct io_mapped_ubuf *imu,
 					     size_t offset, size_t len,
 					     u32 *first, size_t *skip)
 {
-	const u32 *start;
-	u64 pos, page, in;
-
-	if (imu->layout == IO_REGBUF_UNIFORM) {
-		*first = regbuf_seek_uniform(imu, offset, skip);
-		if (*first)
-			return 1 + ((*skip + len - 1) >> imu->shift);
-		offset += len - 1;
-		return 1 + regbuf_seek_uniform(imu, offset, &offset);
-	}
-	if (unlikely(imu->layout == IO_REGBUF_LINEAR))
-		return 0;
-
-	pos = (u64)offset + imu->bvec[0].bv_offset;
-	page = pos >> PAGE_SHIFT;
-	start = regbuf_starts(imu);
-	*first = start[regbuf_middle_index(imu) + (page >> imu->shift)];
-	/* A page before the bvec makes this more than any length. */
-	in = (u64)((u32)page - start[*first]) << PAGE_SHIFT;
-	in += pos & (PAGE_SIZE - 1);
-	in -= imu->bvec[*first].bv_offset;
-	*skip = in;
-	if (unlikely(in + len > imu->bvec[*first].bv_len))
-		return 0;
-	return 1;
+	if (imu->layout == IO_REGBUF_UNIFORM)
+		return regbuf_quick_uniform(imu, offset, len, first, skip);
+	if (imu->layout == IO_REGBUF_MIXED)
+		return regbuf_quick_mixed(imu, offset, len, first, skip);
+	return 0;
 }
 
 /*
@@ -486,7 +497,16 @@ static __always_inline u32 regbuf_span(const struct io_mapped_ubuf *imu,
 {
 	u32 nr = regbuf_span_quick(imu, offset, len, first, skip);
 
-	return nr ?: regbuf_span_search(imu, offset, len, first, skip);
+	if (unlikely(!nr)) {
+		/* The address of a copy: *first and *skip stay in registers. */
+		size_t found_skip;
+		u32 found;
+
+		nr = regbuf_span_search(imu, offset, len, &found, &found_skip);
+		*first = found;
+		*skip = found_skip;
+	}
+	return nr;
 }
 
 #endif /* IOU_REGBUF_LAYOUT_H */

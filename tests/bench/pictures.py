@@ -70,11 +70,11 @@ def draw_sizes(part, folder, name, key, title, unit):
 
 
 def draw_io(part, folder):
-    """Bars: instructions for a READ_FIXED at random offsets of null_blk."""
+    """Bars: instructions for a READ_FIXED of null_blk."""
     rows = []
     for _, record, stock, patched in tables.pairs(part):
-        if record["op"] == "READ_FIXED" and record["order"] == "random" and \
-           record["target"] == "null_blk":
+        if record["op"] == "READ_FIXED" and record["target"] == "null_blk" and \
+           record["bytes"] in (4 << 10, 64 << 10, 1 << 20):
             rows.append(f"\"{record['buffer']}, {record['bytes'] >> 10}K\" "
                         f"{stock.get('insn_per_io', 'NaN')} {patched.get('insn_per_io', 'NaN')}")
     if not rows:
@@ -91,7 +91,7 @@ set key outside center top horizontal
 set yrange [0:*]
 set xtics rotate by -30
 set format y '%.0s %c'
-set title "READ_FIXED at random offsets, null_blk"
+set title "READ_FIXED, null_blk"
 set ylabel "instructions for each transfer"
 plot $io using 2:xtic(1) title "stock" linecolor rgb "{COLOURS[0]}", \
      '' using 3 title "patched" linecolor rgb "{COLOURS[3]}"

@@ -363,6 +363,9 @@ struct bio_vec {
 	struct page *bv_page;
 	unsigned int bv_len;
 	unsigned int bv_offset;
+#ifdef FUZZ_WIDE_BVEC
+	u64 unused;
+#endif
 };
 
 struct phys_vec {

@@ -10,6 +10,7 @@
 
 #include "fixed_io.h"
 #include "pattern.h"
+#include "uring.h"
 
 #define GUARD		(4 * KIB)	/* bytes watched left and right of a transfer */
 
@@ -118,22 +119,43 @@ static int check_around(const char *data, const struct transfer *t, size_t left,
 	return check_part(data + t->len, right, t->off + t->len, guard_seed, text, why);
 }
 
+/* In so many parts of the same size, but for the last; fewer if they would be too small. */
+static unsigned int cut(const struct io_target *target, char *addr, size_t len, unsigned int nr,
+			struct iovec *iov)
+{
+	size_t part = ALIGN_DOWN(len / nr, target->mem_align);
+
+	if (!part)
+		nr = 1;
+	for (unsigned int i = 0; i < nr; i++)
+		iov[i] = (struct iovec){ addr + i * part, part };
+	iov[nr - 1].iov_len = len - (nr - 1) * part;
+	return nr;
+}
+
+/* Every other transfer is vectored, of one part to four that follow each other. */
 static int run_fixed(struct fixed_io *io, const struct io_target *target,
 		     const struct transfer *t, bool write, struct reason *why)
 {
-	const char *name = write ? "WRITE_FIXED" : "READ_FIXED";
+	unsigned int turn = (unsigned int)(io->ios / 2 % 8), nr;
+	const char *name = turn < 4 ? write ? "WRITE_FIXED" : "READ_FIXED" :
+				      write ? "WRITEV_FIXED" : "READV_FIXED";
 	struct io_uring_sqe *sqe = io_uring_get_sqe(io->ring);
 	struct io_uring_cqe *cqe;
+	struct iovec iov[4];
 	int ret;
 
 	if (!sqe)
 		return because(why, "no free submission queue entry");
-	if (write)
-		io_uring_prep_write_fixed(sqe, target->fd, io->memory + t->off,
-					  (unsigned int)t->len, t->device, (int)io->buf_index);
-	else
-		io_uring_prep_read_fixed(sqe, target->fd, io->memory + t->off,
-					 (unsigned int)t->len, t->device, (int)io->buf_index);
+	if (turn < 4) {
+		io_uring_prep_rw(write ? IORING_OP_WRITE_FIXED : IORING_OP_READ_FIXED, sqe,
+				 target->fd, io->memory + t->off, (unsigned int)t->len, t->device);
+	} else {
+		nr = cut(target, io->memory + t->off, t->len, turn - 3, iov);
+		io_uring_prep_rw(write ? URING_OP_WRITEV_FIXED : URING_OP_READV_FIXED, sqe,
+				 target->fd, iov, nr, t->device);
+	}
+	sqe->buf_index = (__u16)io->buf_index;
 	ret = io_uring_submit_and_wait(io->ring, 1);
 	if (ret != 1)
 		return because(why, "submitting %s: %s", name, strerror(-ret));

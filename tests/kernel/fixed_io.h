@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * READ_FIXED and WRITE_FIXED through a registered buffer, checked against plain pread and pwrite
- * of another buffer. Every transfer has data of its own (see pattern.h).
+ * READ_FIXED and WRITE_FIXED through a registered buffer, and the same in parts with READV_FIXED
+ * and WRITEV_FIXED, checked against plain pread and pwrite of another buffer. Every transfer has
+ * data of its own (see pattern.h).
  */
 #ifndef TESTS_KERNEL_FIXED_IO_H
 #define TESTS_KERNEL_FIXED_IO_H
@@ -50,9 +51,9 @@ void fixed_io_init(struct fixed_io *io);
 void fixed_io_exit(struct fixed_io *io);
 
 /*
- * Writes @len bytes at @off of the memory to the target with WRITE_FIXED and reads as many there
- * with READ_FIXED. Checked are the bytes that arrive, those left and right of them on the target,
- * and those left and right of them in memory. Returns 0, or -1 with @why.
+ * Writes @len bytes at @off of the memory to the target, and reads as many there. Checked are the
+ * bytes that arrive, those left and right of them on the target, and those left and right of them
+ * in memory. Returns 0, or -1 with @why.
  */
 int fixed_io_check(struct fixed_io *io, const struct io_target *target, size_t off, size_t len,
 		   struct reason *why);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * fixed_vec: READV_FIXED and WRITEV_FIXED with random iovecs into registered buffers of all
- * layouts: within folios and across them, any alignment, few and many. The file is compared with
- * what was written; and after a read all of the memory with a copy, so that a byte that went
- * astray shows wherever it is.
+ * layouts: within folios and across them, any alignment, few and many. The kernel turns iovecs into
+ * segments in one pass as long as each lies in one piece of the buffer, so there are also those
+ * that do up to one of them, at every position. The file is compared with what was written; and
+ * after a read all of the memory with a copy, so that a byte that went astray shows wherever it is.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +22,7 @@
 #include "vmstat.h"
 
 #define PAGE		(4 * KIB)
-#define VECS_MAX	512
+#define VECS_MAX	1024
 #define BYTES_MAX	(2 * MIB)
 
 static struct acct_arena arena;
@@ -104,6 +105,37 @@ static unsigned int random_iovecs(const struct range *range, unsigned int max, s
 	return nr;
 }
 
+/*
+ * Each in a place of two pages of its own: in the first page of it those before number @across,
+ * that one on both pages, those behind it as it comes. In any order.
+ */
+static unsigned int placed_iovecs(const struct range *range, unsigned int nr, unsigned int across,
+				  size_t align, struct iovec *iov, size_t *total)
+{
+	size_t first = ALIGN_UP(range->start, PAGE), step = 2 * PAGE;
+	size_t places = (ALIGN_DOWN(range->end, PAGE) - first) / step, at[ACCT_ARENA_UNIQUE / PAGE];
+
+	if (nr > places)
+		nr = (unsigned int)places;
+	for (size_t i = 0; i < places; i++)
+		at[i] = i;
+	*total = 0;
+	for (unsigned int i = 0; i < nr; i++) {
+		size_t other = i + below(places - i), place = first + at[other] * step;
+		size_t off = ALIGN_DOWN(below(PAGE), align), len;
+
+		at[other] = at[i];
+		len = ALIGN_UP(1 + below(PAGE - off), align);
+		if (i == across || (i > across && below(2)))
+			len = ALIGN_UP(PAGE - off + 1 + below(PAGE), align);
+		if (*total + len > BYTES_MAX)
+			return i;
+		iov[i] = (struct iovec){ arena.addr + place + off, len };
+		*total += len;
+	}
+	return nr;
+}
+
 static int run_vec(struct io_uring *ring, const struct io_target *target, int slot, bool write,
 		   const struct iovec *iov, unsigned int nr, size_t total, uint64_t off,
 		   struct reason *why)
@@ -142,16 +174,21 @@ static int check_arena(struct reason *why)
 static int run_one(struct io_uring *ring, const struct io_target *target, int slot, bool write,
 		   uint64_t seed, struct reason *why)
 {
-	static const unsigned int counts[] = { 1, 2, 3, 8, 30, 100, VECS_MAX };
+	static const unsigned int counts[] = { 1, 2, 3, 8, 30, 100, 257, VECS_MAX };
+	size_t align = target->mem_align > 1 ? target->block : 1;
 	struct iovec iov[VECS_MAX];
+	static unsigned int placed;
 	uint64_t off = below(16) * target->block;
 	size_t total, at = 0;
 	unsigned int nr;
 
-	do
-		nr = random_iovecs(&ranges[slot], counts[below(ARRAY_SIZE(counts))],
-				   target->mem_align > 1 ? target->block : 1, iov, &total);
-	while (!nr);
+	do {
+		nr = counts[below(ARRAY_SIZE(counts))];
+		if (below(3) && ranges[slot].end - ranges[slot].start > 2 * PAGE)
+			nr = placed_iovecs(&ranges[slot], nr, placed++ % (nr + 1), align, iov, &total);
+		else
+			nr = random_iovecs(&ranges[slot], nr, align, iov, &total);
+	} while (!nr);
 
 	if (write) {
 		for (unsigned int i = 0; i < nr; at += iov[i++].iov_len) {

@@ -4,9 +4,10 @@
  *
  *	io_bench [options] NAME=PATH...
  *
- * PATH is a block device, or a file that will be written. Through buffers of several layouts, with
- * several lengths, one after the other and at random: READ_FIXED, WRITE_FIXED and READV_FIXED, one
- * at a time, from the call that submits to the return of the same call with the completion.
+ * PATH is a block device, or a file that will be written. With memory of several layouts, registered
+ * and not, in several lengths and numbers of segments, anywhere in the memory: reads, writes and
+ * zero-copy sends, one at a time, from the call that submits to the return of the same call with
+ * the completion.
  *
  * Under "qemu -icount shift=N" with one CPU, guest time is an exact count: an instruction is 2^N
  * ns. Results are lines of text, and a JSON object a line with --json.
@@ -14,23 +15,26 @@
 #include <errno.h>
 #include <getopt.h>
 #include <liburing.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "fixed_io.h"
 #include "layouts.h"
 #include "registration.h"
+#include "tcp_pair.h"
+#include "uring.h"
 #include "vmstat.h"
 
-#define IOS		256		/* that one figure is the mean of */
-#define ROUNDS		3		/* the least counts: a timer tick more or less would show */
+#define ROUNDS		2		/* the least counts: a timer tick more or less would show */
 #define FILE_SIZE	(32 * MIB)
 #define BUFFER_SIZE	(256 * MIB)
 #define TARGETS_MAX	4
-#define READV_FIXED	60		/* IORING_OP_READV_FIXED, from Linux 6.15 */
-#define VECTORS		4
+#define SEGMENTS_MAX	1024
 
 static const struct buffer {
 	const char *name;
@@ -40,23 +44,68 @@ static const struct buffer {
 	{ "mixed", { .backing = BACKING_THP, .size = BUFFER_SIZE, .replace_every = 16 * MIB } },
 	{ "64k", { .backing = BACKING_64K, .size = BUFFER_SIZE } },
 	{ "4k", { .backing = BACKING_4K, .size = BUFFER_SIZE } },
+	{ "2m", { .backing = BACKING_HUGETLB_2M, .size = BUFFER_SIZE } },
 };
 
-static const size_t lengths[] = { 4 * KIB, 64 * KIB, MIB };
-
-enum op {
-	OP_READ,
-	OP_WRITE,
-	OP_READV,
-	NR_OPS,
+/* A call as it is, and through a registered buffer; of one range, or of several */
+static const struct call {
+	const char *name;
+	uint8_t opcode;
+	bool vectored;
+} calls[] = {
+	{ "READ", IORING_OP_READ, false },
+	{ "READ_FIXED", IORING_OP_READ_FIXED, false },
+	{ "WRITE", IORING_OP_WRITE, false },
+	{ "WRITE_FIXED", IORING_OP_WRITE_FIXED, false },
+	{ "READV", IORING_OP_READV, true },
+	{ "READV_FIXED", URING_OP_READV_FIXED, true },
+	{ "WRITEV", IORING_OP_WRITEV, true },
+	{ "WRITEV_FIXED", URING_OP_WRITEV_FIXED, true },
 };
 
-static const char * const op_names[NR_OPS] = { "READ_FIXED", "WRITE_FIXED", "READV_FIXED" };
+/*
+ * What is transferred: segments, and the bytes of each. Calls of one range have those of one
+ * segment. A figure is the mean of so many transfers. The first target gets all of them, the
+ * others those that are for every one.
+ */
+static const struct shape {
+	unsigned int segments;
+	size_t each;
+	unsigned int ios;
+	bool everywhere;
+} shapes[] = {
+	{ 1, 512, 256, false },
+	{ 1, 4 * KIB, 256, true },
+	{ 1, 64 * KIB, 256, true },
+	{ 1, 256 * KIB, 256, false },
+	{ 1, 512 * KIB, 128, false },
+	{ 1, 516 * KIB, 128, false },
+	{ 1, MIB, 128, true },
+	{ 4, KIB, 256, false },
+	{ 4, 4 * KIB, 256, true },
+	{ 16, 4 * KIB, 128, false },
+	{ 64, 4 * KIB, 64, true },
+	{ 256, 4 * KIB, 16, true },
+	{ 1024, 4 * KIB, 8, false },
+	{ 4, 64 * KIB, 128, false },
+	{ 4, 129 * KIB, 64, false },
+	{ 16, 64 * KIB, 64, false },
+};
+
+/* Zero-copy sends over the loopback device */
+static const struct shape sends[] = {
+	{ 1, 4 * KIB, 64, true },
+	{ 1, 64 * KIB, 32, true },
+	{ 1, MIB, 8, true },
+	{ 16, 4 * KIB, 32, true },
+	{ 64, 4 * KIB, 16, true },
+	{ 16, 64 * KIB, 8, true },
+};
 
 static struct {
 	FILE *json;
 	int icount;			/* shift, or -1 */
-	const char *only;
+	const char *only, *calls;
 } opt = {
 	.icount = -1,
 };
@@ -68,117 +117,170 @@ static struct target {
 
 static unsigned int nr_targets, passed, failed;
 
-static void prepare(struct io_uring_sqe *sqe, enum op op, const struct target *target, char *addr,
-		    size_t len, uint64_t pos, struct iovec *vectors)
+/* What is measured now */
+struct work {
+	struct io_uring *ring;
+	const struct memory *mem;
+	const struct buffer *buffer;
+	const struct target *target;
+	const struct call *call;
+	const struct shape *shape;
+	struct tcp_pair *pair;
+	char *received;
+};
+
+/* Number @i of a fixed sequence of numbers below @n */
+static uint64_t pick(uint64_t i, uint64_t n)
 {
-	if (op == OP_READ) {
-		io_uring_prep_read_fixed(sqe, target->io.fd, addr, (unsigned int)len, pos, 0);
-	} else if (op == OP_WRITE) {
-		io_uring_prep_write_fixed(sqe, target->io.fd, addr, (unsigned int)len, pos, 0);
-	} else {
-		for (size_t i = 0; i < VECTORS; i++) {
-			vectors[i].iov_base = addr + i * (len / VECTORS);
-			vectors[i].iov_len = len / VECTORS;
-		}
-		io_uring_prep_rw(READV_FIXED, sqe, target->io.fd, vectors, VECTORS, pos);
-		sqe->buf_index = 0;
+	return ((i + 1) * 0x9e3779b97f4a7c15ULL >> 32) % n;
+}
+
+/* The segments of transfer @i, anywhere in the buffer */
+static void scatter(const struct work *work, uint64_t i, struct iovec *iov)
+{
+	const struct shape *shape = work->shape;
+
+	for (unsigned int v = 0; v < shape->segments; v++) {
+		uint64_t at = pick(i * shape->segments + v, work->mem->size / shape->each);
+
+		iov[v] = (struct iovec){ work->mem->addr + at * shape->each, shape->each };
 	}
 }
 
-static int transfer(struct io_uring *ring, enum op op, const struct target *target, char *addr,
-		    size_t len, uint64_t pos, struct reason *why)
+static int transfer(const struct work *work, uint64_t i, const struct iovec *iov,
+		    struct reason *why)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
-	struct iovec vectors[VECTORS];
+	struct io_uring_sqe *sqe = io_uring_get_sqe(work->ring);
+	size_t len = work->shape->segments * work->shape->each;
+	uint64_t pos = pick(i, work->target->io.size / len) * len;
 	struct io_uring_cqe *cqe;
 	int ret;
 
-	prepare(sqe, op, target, addr, len, pos, vectors);
-	ret = io_uring_submit_and_wait(ring, 1);
+	if (work->call->vectored)
+		io_uring_prep_rw(work->call->opcode, sqe, work->target->io.fd, iov,
+				 work->shape->segments, pos);
+	else
+		io_uring_prep_rw(work->call->opcode, sqe, work->target->io.fd, iov->iov_base,
+				 (unsigned int)len, pos);
+	sqe->buf_index = 0;
+	ret = io_uring_submit_and_wait(work->ring, 1);
 	if (ret == 1)
-		ret = io_uring_peek_cqe(ring, &cqe);
+		ret = io_uring_peek_cqe(work->ring, &cqe);
 	if (ret)
-		return because(why, "submitting %s: %s", op_names[op],
+		return because(why, "submitting %s: %s", work->call->name,
 			       strerror(ret < 0 ? -ret : EIO));
 	ret = cqe->res;
-	io_uring_cqe_seen(ring, cqe);
+	io_uring_cqe_seen(work->ring, cqe);
 	if (ret != (int)len)
-		return because(why, "%s of %zu bytes: %s", op_names[op], len,
+		return because(why, "%s of %zu bytes: %s", work->call->name, len,
 			       ret < 0 ? strerror(-ret) : "short");
 	return 0;
 }
 
-/* Block @i of @blocks: the next one, or one drawn by a fixed sequence */
-static uint64_t block(uint64_t i, uint64_t blocks, bool random)
+static int send_once(const struct work *work, const struct iovec *iov, struct reason *why)
 {
-	uint64_t x = (i + 1) * 0x9e3779b97f4a7c15ULL;
-
-	return random ? (x >> 32) % blocks : i % blocks;
+	return tcp_pair_send(work->pair, 0, iov, work->shape->segments,
+			     work->shape->segments * work->shape->each, work->received, why);
 }
 
-static int run_ios(struct io_uring *ring, const struct memory *mem, enum op op,
-		   const struct target *target, size_t len, bool random, uint64_t *ns,
-		   struct reason *why)
+static int run_ios(const struct work *work, uint64_t *ns, struct reason *why)
 {
+	struct iovec iov[SEGMENTS_MAX];
+
 	*ns = UINT64_MAX;
 	/* once untimed: what is allocated or read for the first time stays */
 	for (int timed = 0; timed <= ROUNDS; timed++) {
-		uint64_t start, took;
+		uint64_t took = 0;
 
 		settle();
-		start = now_ns();
-		for (uint64_t i = 0; i < IOS; i++) {
-			size_t off = block(i, mem->size / len, random) * len;
-			uint64_t pos = block(i + IOS, target->io.size / len, random) * len;
+		for (uint64_t i = 0; i < work->shape->ios; i++) {
+			uint64_t start;
+			int ret;
 
-			if (transfer(ring, op, target, mem->addr + off, len, pos, why))
+			scatter(work, i, iov);
+			start = now_ns();
+			ret = work->pair ? send_once(work, iov, why) : transfer(work, i, iov, why);
+			took += now_ns() - start;
+			if (ret)
 				return -1;
 		}
-		took = now_ns() - start;
 		if (timed && took < *ns)
 			*ns = took;
 	}
 	return 0;
 }
 
-static void print_result(const struct buffer *buffer, const struct target *target, enum op op,
-			 size_t len, bool random, uint64_t ns)
+static void print_result(const struct work *work, const char *target, const char *call,
+			 uint64_t ns)
 {
-	uint64_t value = (opt.icount < 0 ? ns : ns >> opt.icount) / IOS;
-	const char *order = random ? "random" : "sequential";
+	uint64_t value = (opt.icount < 0 ? ns : ns >> opt.icount) / work->shape->ios;
+	const struct shape *shape = work->shape;
+	const char *buffer = work->buffer->name;
 	char size[32];
 
 	passed++;
-	printf("%-6s %-8s %-11s %7s %-10s %llu\n", buffer->name, target->name, op_names[op],
-	       format_size(len, size, sizeof(size)), order, (unsigned long long)value);
+	printf("%-6s %-8s %-12s %4u x %-8s %llu\n", buffer, target, call, shape->segments,
+	       format_size(shape->each, size, sizeof(size)), (unsigned long long)value);
 	fflush(stdout);
 	if (!opt.json)
 		return;
-	fprintf(opt.json, "{\"type\": \"io\", \"name\": \"%s/%s/%s/%zu/%s\", \"buffer\": \"%s\", "
-		"\"target\": \"%s\", \"op\": \"%s\", \"bytes\": %zu, \"order\": \"%s\", "
-		"\"ios\": %d, \"%s_per_io\": %llu}\n", buffer->name, target->name, op_names[op],
-		len, order, buffer->name, target->name, op_names[op], len, order, IOS,
-		opt.icount < 0 ? "ns" : "insn", (unsigned long long)value);
+	fprintf(opt.json, "{\"type\": \"io\", \"name\": \"%s/%s/%s/%ux%zu\", \"buffer\": \"%s\", "
+		"\"target\": \"%s\", \"op\": \"%s\", \"segments\": %u, \"bytes\": %zu, "
+		"\"ios\": %u, \"%s_per_io\": %llu}\n", buffer, target, call, shape->segments,
+		shape->each, buffer, target, call, shape->segments,
+		shape->segments * shape->each, shape->ios, opt.icount < 0 ? "ns" : "insn",
+		(unsigned long long)value);
 	fflush(opt.json);
 }
 
-static int run_target(struct io_uring *ring, const struct memory *mem, const struct buffer *buffer,
-		      const struct target *target, struct reason *why)
+static int run_target(struct work *work, struct reason *why)
 {
-	for (enum op op = 0; op < NR_OPS; op++)
-		for (size_t i = 0; i < ARRAY_SIZE(lengths); i++)
-			for (int random = 0; random < 2; random++) {
-				uint64_t ns;
+	for (size_t c = 0; c < ARRAY_SIZE(calls); c++)
+		for (size_t i = 0; i < ARRAY_SIZE(shapes); i++) {
+			uint64_t ns;
 
-				if (run_ios(ring, mem, op, target, lengths[i], random, &ns, why))
-					return -1;
-				print_result(buffer, target, op, lengths[i], random, ns);
-			}
+			work->call = &calls[c];
+			work->shape = &shapes[i];
+			if ((work->target != targets && !shapes[i].everywhere) ||
+			    (!calls[c].vectored && shapes[i].segments > 1) ||
+			    (opt.calls && !name_in_list(calls[c].name, opt.calls)))
+				continue;
+			if (run_ios(work, &ns, why))
+				return -1;
+			print_result(work, work->target->name, calls[c].name, ns);
+		}
 	return 0;
+}
+
+static int run_sends(struct work *work, struct reason *why)
+{
+	const int on = 1;
+	struct tcp_pair pair;
+	int ret = 0;
+
+	tcp_pair_open(&pair, (int)(4 * MIB), (int)(4 * MIB));
+	/* Time that is waited for an acknowledgement would count. */
+	if (setsockopt(pair.from, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)))
+		return because(why, "TCP_NODELAY: %s", strerror(errno));
+	pair.ring = work->ring;
+	work->pair = &pair;
+	for (size_t i = 0; !ret && i < ARRAY_SIZE(sends); i++) {
+		uint64_t ns;
+
+		work->shape = &sends[i];
+		ret = run_ios(work, &ns, why);
+		if (!ret)
+			print_result(work, "tcp",
+				     sends[i].segments > 1 ? "SENDMSG_ZC" : "SEND_ZC", ns);
+	}
+	work->pair = NULL;
+	tcp_pair_close(&pair);
+	return ret;
 }
 
 static int run_buffer(const struct buffer *buffer, struct reason *why)
 {
+	struct work work = { .buffer = buffer };
 	struct io_uring ring;
 	struct memory mem;
 	struct iovec iov;
@@ -190,13 +292,23 @@ static int run_buffer(const struct buffer *buffer, struct reason *why)
 	ret = ring_init(&ring, false, why);
 	if (ret)
 		goto out;
+	work.ring = &ring;
+	work.mem = &mem;
+	work.received = malloc(MIB);
+	if (!work.received)
+		die("out of memory");
 	iov.iov_base = mem.addr;
 	iov.iov_len = mem.size;
 	ret = io_uring_register_buffers(&ring, &iov, 1);
 	if (ret)
 		because(why, "io_uring_register_buffers: %s", strerror(-ret));
-	for (unsigned int i = 0; !ret && i < nr_targets; i++)
-		ret = run_target(&ring, &mem, buffer, &targets[i], why);
+	for (unsigned int i = 0; !ret && i < nr_targets; i++) {
+		work.target = &targets[i];
+		ret = run_target(&work, why);
+	}
+	if (!ret && (!opt.calls || name_in_list("SEND", opt.calls)))
+		ret = run_sends(&work, why);
+	free(work.received);
 	io_uring_unregister_buffers(&ring);
 	io_uring_queue_exit(&ring);
 	if (!ret)
@@ -245,6 +357,7 @@ static void usage(FILE *out)
 		"Usage: %s [options] NAME=PATH...\n"
 		"  --icount SHIFT     guest of qemu -icount shift=SHIFT: print instructions\n"
 		"  --only NAME,...    only these buffers\n"
+		"  --calls NAME,...   only these calls; SEND: zero-copy sends\n"
 		"  --json FILE        results as a JSON object a line\n",
 		program_invocation_short_name);
 }
@@ -254,6 +367,7 @@ static void parse_options(int argc, char **argv)
 	static const struct option long_options[] = {
 		{ "icount", required_argument, NULL, 'i' },
 		{ "only", required_argument, NULL, 'o' },
+		{ "calls", required_argument, NULL, 'c' },
 		{ "json", required_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ }
@@ -270,6 +384,9 @@ static void parse_options(int argc, char **argv)
 			break;
 		case 'o':
 			opt.only = optarg;
+			break;
+		case 'c':
+			opt.calls = optarg;
 			break;
 		case 'j':
 			opt.json = fopen(optarg, "we");

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Using registered buffers: an iterator over the bytes that a request names
+ *
+ * This is in the path of every request. It takes no lock but for the table, and
+ * no reference but the one on the node.
+ */
+#include <linux/mm.h>
+#include <linux/nospec.h>
+#include <linux/slab.h>
+
+#include "io_uring.h"
+#include "regbuf.h"
+#include "rsrc.h"
+
+/* array_index_nospec() takes no more than LONG_MAX, a length may be more. */
+static __always_inline size_t regbuf_nospec(const struct io_mapped_ubuf *imu,
+					    size_t offset)
+{
+	size_t page;
+
+	if (BITS_PER_LONG == 64)
+		return array_index_nospec(offset, imu->len);
+	page = array_index_nospec(offset >> PAGE_SHIFT,
+				  ((imu->len - 1) >> PAGE_SHIFT) + 1);
+	return page << PAGE_SHIFT | offset_in_page(offset);
+}
+
+/* Where in the buffer are these bytes? Fails if not all of them are in it. */
+static __always_inline int regbuf_offset(const struct io_mapped_ubuf *imu,
+					 u64 buf_addr, size_t len, size_t *offset)
+{
+	u64 off = buf_addr - imu->ubuf;
+
+	if (unlikely(len > MAX_RW_COUNT))
+		return -EFAULT;
+	if (unlikely(off > imu->len || off + len > imu->len))
+		return -EFAULT;
+	*offset = regbuf_nospec(imu, off);
+	return 0;
+}
+
+/* What iov_iter_bvec() does, and an offset */
+static __always_inline int regbuf_iter(struct iov_iter *iter, int ddir,
+				       const struct bio_vec *bvec, u32 nr_segs,
+				       size_t skip, size_t len)
+{
+	*iter = (struct iov_iter){
+		.iter_type = ITER_BVEC,
+		.data_source = ddir,
+		.bvec = bvec,
+		.nr_segs = nr_segs,
+		.iov_offset = skip,
+		.count = len,
+	};
+	return 0;
+}
+
+static noinline int io_import_fixed_search(int ddir, struct iov_iter *iter,
+					   const struct io_mapped_ubuf *imu,
+					   size_t offset, size_t len)
+{
+	u32 first, nr_segs;
+	size_t skip;
+
+	nr_segs = regbuf_span_search(imu, offset, len, &first, &skip);
+	return regbuf_iter(iter, ddir, imu->bvec + first, nr_segs, skip, len);
+}
+
+/* Set up @iter for a part of the buffer. */
+static __always_inline int io_import_fixed(int ddir, struct iov_iter *iter,
+					   const struct io_mapped_ubuf *imu,
+					   u64 buf_addr, size_t len)
+{
+	size_t offset, skip;
+	u32 first, nr_segs;
+	int ret;
+
+	ret = regbuf_offset(imu, buf_addr, len, &offset);
+	if (unlikely(ret))
+		return ret;
+	if (!(imu->dir & (1 << ddir)))
+		return -EFAULT;
+	if (unlikely(!len))
+		return regbuf_iter(iter, ddir, NULL, 0, 0, 0);
+
+	nr_segs = regbuf_span_quick(imu, offset, len, &first, &skip);
+	if (unlikely(!nr_segs))
+		return io_import_fixed_search(ddir, iter, imu, offset, len);
+	return regbuf_iter(iter, ddir, imu->bvec + first, nr_segs, skip, len);
+}
+
+inline struct io_rsrc_node *io_find_buf_node(struct io_kiocb *req,
+					     unsigned int issue_flags)
+{
+	struct io_ring_ctx *ctx = req->ctx;
+	struct io_rsrc_node *node;
+
+	if (req->flags & REQ_F_BUF_NODE)
+		return req->buf_node;
+	req->flags |= REQ_F_BUF_NODE;
+
+	io_ring_submit_lock(ctx, issue_flags);
+	node = io_rsrc_node_lookup(&ctx->buf_table, req->buf_index);
+	if (node) {
+		node->refs++;
+		req->buf_node = node;
+		io_ring_submit_unlock(ctx, issue_flags);
+		return node;
+	}
+	req->flags &= ~REQ_F_BUF_NODE;
+	io_ring_submit_unlock(ctx, issue_flags);
+	return NULL;
+}
+
+static noinline int io_import_reg_buf_unlocked(struct io_kiocb *req,
+					       struct iov_iter *iter,
+					       u64 buf_addr, size_t len,
+					       int ddir,
+					       unsigned int issue_flags)
+{
+	struct io_rsrc_node *node;
+
+	node = io_find_buf_node(req, issue_flags);
+	if (!node)
+		return -EFAULT;
+	return io_import_fixed(ddir, iter, node->buf, buf_addr, len);
+}
+
+/* In the path of every request: what is seldom is called last, or not here. */
+int io_import_reg_buf(struct io_kiocb *req, struct iov_iter *iter,
+		      u64 buf_addr, size_t len, int ddir,
+		      unsigned int issue_flags)
+{
+	struct io_rsrc_node *node;
+
+	if (unlikely(issue_flags & IO_URING_F_UNLOCKED))
+		return io_import_reg_buf_unlocked(req, iter, buf_addr, len,
+						  ddir, issue_flags);
+	node = io_find_buf_node(req, issue_flags & ~IO_URING_F_UNLOCKED);
+	if (!node)
+		return -EFAULT;
+	return io_import_fixed(ddir, iter, node->buf, buf_addr, len);
+}
+
+/*
+ * Check one of the iovecs, and find its bytes. Returns how many bvecs of the
+ * buffer they are in, or an error; *@first and *@skip as regbuf_span() has it.
+ */
+static __always_inline int regbuf_find_iovec(const struct io_mapped_ubuf *imu,
+					     const struct iovec *iov,
+					     u32 *first, size_t *skip)
+{
+	size_t len = iov->iov_len, offset;
+	int ret;
+
+	if (unlikely(!len))
+		return -EFAULT;
+	ret = regbuf_offset(imu, (uintptr_t)iov->iov_base, len, &offset);
+	if (unlikely(ret))
+		return ret;
+	return regbuf_span(imu, offset, len, first, skip);
+}
+
+/*
+ * A part of a bvec. It starts inside its first page, as others do that the
+ * block layer knows how to take quickly, and not anywhere in a folio.
+ */
+static __always_inline void regbuf_set_part(struct bio_vec *bvec,
+					    const struct bio_vec *of,
+					    size_t skip, size_t len)
+{
+	size_t offset = of->bv_offset + skip;
+
+	bvec_set_page(bvec, of->bv_page + (offset >> PAGE_SHIFT), len,
+		      offset_in_page(offset));
+}
+
+/*
+ * Make bvecs of the last *@left iovecs of @vec, behind the first *@done bvecs,
+ * as long as there is room in front of the next iovec, which is not read yet.
+ * Returns the error of an iovec that is wrong.
+ *
+ * Where @vec is large enough for all bvecs, this gets to the end of it: as each
+ * iovec that is left makes one bvec at least, what is written is never further
+ * than what is read.
+ */
+static __always_inline int regbuf_fill_iovecs(const struct io_mapped_ubuf *imu,
+					      const struct iou_vec *vec,
+					      unsigned int *left,
+					      unsigned int *done, u64 *total)
+{
+	const struct iovec *end = vec->iovec + vec->nr, *iov = end - *left;
+	struct bio_vec *bvec = vec->bvec + *done;
+
+	BUILD_BUG_ON(sizeof(*bvec) < sizeof(*iov));
+	for (; iov != end; iov++) {
+		size_t len = iov->iov_len, skip, room;
+		const struct bio_vec *of;
+		u32 first;
+		int nr;
+
+		nr = regbuf_find_iovec(imu, iov, &first, &skip);
+		if (likely(nr == 1 && sizeof(*bvec) == sizeof(*iov))) {
+			regbuf_set_part(bvec++, &imu->bvec[first], skip, len);
+			*total += len;
+			continue;
+		}
+		if (unlikely(nr < 0))
+			return nr;
+		room = (void *)(iov + 1) - (void *)bvec;
+		if (nr > room / sizeof(*bvec))
+			break;
+		*total += len;
+		for (of = &imu->bvec[first]; nr; nr--, skip = 0) {
+			size_t part = min(len, of->bv_len - skip);
+
+			regbuf_set_part(bvec++, of++, skip, part);
+			len -= part;
+		}
+	}
+	*left = end - iov;
+	*done = bvec - vec->bvec;
+	return 0;
+}
+
+/*
+ * How many bvecs iovecs become, which is at least one for each: adds that to
+ * *@nr_bvecs, and the bytes to *@total.
+ */
+static int regbuf_count_iovecs(const struct io_mapped_ubuf *imu,
+			       const struct iovec *iov, unsigned int nr_iovs,
+			       size_t *nr_bvecs, u64 *total)
+{
+	size_t skip;
+	u32 first;
+	int nr;
+
+	for (; nr_iovs; iov++, nr_iovs--) {
+		nr = regbuf_find_iovec(imu, iov, &first, &skip);
+		if (unlikely(nr < 0))
+			return nr;
+		*total += iov->iov_len;
+		*nr_bvecs += nr;
+		if (*nr_bvecs > INT_MAX / sizeof(struct bio_vec))
+			return -EOVERFLOW;
+	}
+	return 0;
+}
+
+/*
+ * Move the @done bvecs of @vec and the iovecs that are @left to a larger array,
+ * where the bvecs of these have room. They are counted first, so that they take
+ * no more than they need. @total: the bytes of what is done
+ */
+static noinline int regbuf_grow_vec(struct io_kiocb *req,
+				    const struct io_mapped_ubuf *imu,
+				    struct iou_vec *vec, unsigned int left,
+				    unsigned int done, u64 total)
+{
+	const struct iovec *iov = vec->iovec + vec->nr - left;
+	struct iou_vec larger = {};
+	size_t nr_bvecs = done;
+	int ret;
+
+	ret = regbuf_count_iovecs(imu, iov, left, &nr_bvecs, &total);
+	if (unlikely(ret))
+		return ret;
+	if (unlikely(total > MAX_RW_COUNT))
+		return -EINVAL;
+	ret = io_vec_realloc(&larger,
+			     DIV_ROUND_UP(nr_bvecs * sizeof(struct bio_vec),
+					  sizeof(struct iovec)));
+	if (unlikely(ret))
+		return ret;
+
+	memcpy(larger.bvec, vec->bvec, done * sizeof(struct bio_vec));
+	memcpy(larger.iovec + larger.nr - left, iov, left * sizeof(*iov));
+	io_vec_free(vec);
+	*vec = larger;
+	req->flags |= REQ_F_NEED_CLEANUP;
+	return 0;
+}
+
+/*
+ * Set up @iter for parts of the buffer: the last @nr_iovs iovecs of @vec.
+ *
+ * They become bvecs in the same memory, from the left, in one pass as long as
+ * there is room. An array that was too small once is kept with the request's
+ * other memory, so the next one of the kind fits.
+ */
+int io_import_reg_vec(int ddir, struct iov_iter *iter,
+		      struct io_kiocb *req, struct iou_vec *vec,
+		      unsigned int nr_iovs, unsigned int issue_flags)
+{
+	unsigned int left = nr_iovs, done = 0;
+	const struct io_mapped_ubuf *imu;
+	struct io_rsrc_node *node;
+	u64 total = 0;
+	int ret;
+
+	node = io_find_buf_node(req, issue_flags);
+	if (!node)
+		return -EFAULT;
+	imu = node->buf;
+	if (!(imu->dir & (1 << ddir)))
+		return -EFAULT;
+
+	for (;;) {
+		ret = regbuf_fill_iovecs(imu, vec, &left, &done, &total);
+		if (unlikely(ret))
+			return ret;
+		if (likely(!left))
+			break;
+		ret = regbuf_grow_vec(req, imu, vec, left, done, total);
+		if (unlikely(ret))
+			return ret;
+	}
+	if (unlikely(total > MAX_RW_COUNT))
+		return -EINVAL;
+	return regbuf_iter(iter, ddir, vec->bvec, done, 0, total);
+}
