@@ -25,6 +25,7 @@
 #define PAGE		(4 * KIB)
 #define SHORT_BYTES	(4 * MIB)
 #define CHUNK		4096
+#define KNOWN		2000
 
 static const struct way {
 	const char *name;
@@ -61,6 +62,23 @@ static unsigned int mark(void)
 {
 	asm volatile(".byte 0x0f, 0x1f, 0x84, 0x00, 0x5a, 0x5a, 0x5a, 0x5a" ::: "memory");
 	return ++marks;
+}
+
+/* So many locked instructions and no more, for who counts to compare */
+static void known(void)
+{
+	uint64_t at = 0, value = 0;
+	unsigned int interval;
+
+	settle();
+	interval = mark();
+	for (int i = 0; i < KNOWN / 2; i++)
+		asm volatile("lock addq $1, %0\n\txchgq %1, %0" : "+m" (at), "+r" (value));
+	mark();
+	if (json)
+		fprintf(json, "{\"type\": \"count\", \"name\": \"known\", \"kind\": \"known\", "
+			"\"title\": \"locked instructions of the program itself\", "
+			"\"way\": \"known\", \"expected\": %d, \"interval\": %u}\n", KNOWN, interval);
 }
 
 static void result(const char *kind, const struct backed *memory, const char *way, size_t pages,
@@ -220,6 +238,7 @@ int main(int argc, char **argv)
 	gup_test = pin_open(&why);
 	if (gup_test < 0)
 		die("%s", why.text);
+	known();
 	for (size_t i = 0; i < ARRAY_SIZE(short_memory); i++)
 		run(&short_memory[i], SHORT_BYTES, run_short);
 	for (size_t i = 0; i < ARRAY_SIZE(whole_memory); i++)
