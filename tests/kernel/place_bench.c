@@ -83,17 +83,17 @@ static int alternate_nodes(bool on, struct reason *why)
 
 static int check_nodes(const struct memory *mem, struct reason *why)
 {
-	void *pages[NODES_LOOKED_AT];
-	int node[NODES_LOOKED_AT];
+	int node, before = -1;
 
-	for (size_t i = 0; i < NODES_LOOKED_AT; i++)
-		pages[i] = mem->addr + i * PAGE;
-	if (syscall(SYS_move_pages, 0, NODES_LOOKED_AT, pages, NULL, node, 0))
-		return because(why, "move_pages: %s", strerror(errno));
-	for (size_t i = 1; i < NODES_LOOKED_AT; i++)
-		if (node[i] < 0 || node[i] + node[i - 1] != 1)
+	for (size_t i = 0; i < NODES_LOOKED_AT; i++) {
+		if (syscall(SYS_get_mempolicy, &node, NULL, 0, mem->addr + i * PAGE,
+			    MPOL_F_NODE | MPOL_F_ADDR))
+			return because(why, "get_mempolicy: %s", strerror(errno));
+		if (i && node + before != 1)
 			return because(why, "pages %zu and %zu are on nodes %d and %d", i - 1, i,
-				       node[i - 1], node[i]);
+				       before, node);
+		before = node;
+	}
 	return 0;
 }
 
