@@ -7,7 +7,8 @@
 
 BUILD := build
 PROGRAMS := $(BUILD)/tests/kernel/regbuf_run
-BENCH_PROGRAMS := $(patsubst %,$(BUILD)/tests/kernel/%_bench,pin reg small hold io proc)
+BENCH_PROGRAMS := $(patsubst %,$(BUILD)/tests/kernel/%_bench,pin reg small hold place count io \
+	proc)
 
 .DEFAULT_GOAL := help
 # The parts run in an order, and each uses all CPUs by itself.
@@ -47,7 +48,7 @@ BENCH_RUN = set -e; for config in $(1); do for variant in stock patched; do \
 		args="$$args --$$variant$$([ $$config = run ] || echo -$$config) $$kernel"; \
 	done; done; $(2) $$args --image $(BUILD)/bench.img
 
-bench: $(BUILD)/bench.img ## measure stock and patched: tables, pictures (BENCH="pin register small holds atomics io fio")
+bench: $(BUILD)/bench.img ## measure stock and patched: tables, pictures (BENCH="pin register place ...")
 	@$(call BENCH_RUN,$(BENCH_CONFIGS),tests/bench/bench) --readme tests/bench/README.md $(BENCH_ARGS) $(BENCH)
 
 bench-redraw: setup ## tables and pictures again, of the results that are there
@@ -58,6 +59,9 @@ bench-check: $(BUILD)/bench.img ## fail if a count is more than 1 % above the co
 
 bench-pin: $(BUILD)/bench.img ## pinning alone, against its bounds
 	@$(call BENCH_RUN,run irqsoff,tests/bench/pin-table) $(BENCH_ARGS)
+
+bench-debian: $(BUILD)/bench.img ## headline figures in Debian's own configuration, too: within 3 %?
+	@$(call BENCH_RUN,run debian,tests/bench/compare-configs) $(BENCH_ARGS)
 
 bench-native: programs ## this machine's own kernel by the clock (root)
 	@tests/bench/bench-native --program $(BUILD)/tests/kernel/reg_bench $(BENCH_ARGS)
@@ -83,7 +87,7 @@ $(BUILD)/bench.img: tree programs
 	@tests/vm/mkimage -o $@ $(BENCH_PROGRAMS) fio $(BUILD)/ext4.img:/ext4.img
 
 programs: tree
-	@$(MAKE) --no-print-directory -C tests/kernel O=$(abspath $(BUILD))/tests/kernel
+	@$(MAKE) --no-print-directory -C tests/kernel O=$(abspath $(BUILD))/tests/kernel all place_bench
 
 check-arches: tree ## other architectures: all that the series touches, and KUnit
 	@kernel/tools/setup arches
@@ -134,6 +138,6 @@ clean: ## remove build/ (the cache stays)
 	rm -rf $(BUILD)
 
 .PHONY: help setup tree series export run readme bench bench-redraw bench-check \
-	bench-pin bench-native check lint kunit check-series check-arches check-fio \
+	bench-pin bench-debian bench-native check lint kunit check-series check-arches check-fio \
 	compare-fio check-ext check-liburing check-long check-fuzz-pure check-races check-races-red \
 	check-kunit-red check-faults check-debug check-fuzz check-stress clean programs

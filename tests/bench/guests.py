@@ -48,7 +48,7 @@ def add_arguments(parser, program, results, required=True):
 
 
 def boot(args, kernel, name, command, *, memory, append="", icount=None, disks=(),
-         time_limit=900, bzimage=None):
+         time_limit=900, bzimage=None, qemu_args=()):
     """Runs a guest program that takes --json; returns its status and the seconds it took.
 
     Results go to NAME.json and NAME.log in the kernel's folder of results. An icount
@@ -58,7 +58,8 @@ def boot(args, kernel, name, command, *, memory, append="", icount=None, disks=(
     os.makedirs(out, exist_ok=True)
     vm = [RUNNER, "--kernel", bzimage or getattr(args, kernel), "--image", args.image,
           "--memory", f"{memory}G", "--append", append,
-          "--qemu-arg=-cpu", f"--qemu-arg={CPU}", "--time-limit", str(time_limit),
+          "--qemu-arg=-cpu", f"--qemu-arg={CPU}", *(f"--qemu-arg={arg}" for arg in qemu_args),
+          "--time-limit", str(time_limit),
           "--log", os.path.join(out, f"{name}.log")]
     command = [*SHOW_RESULTS, *command, "--json", RESULTS]
     if icount is not None:

@@ -2,6 +2,7 @@
 """The tables of a bench: what was measured, how it grows, what it is beside the least possible."""
 import math
 
+import asked
 import guests
 from guests import KERNELS, insn, size, times
 
@@ -193,10 +194,59 @@ def pin_table(part):
     return guests.markdown(rows, {0, 2, 3})
 
 
+def place_table(part):
+    rows = [["memory", "size", "figure", "stock", "per page", "patched", "per page", "ratio"]]
+    for _, any_one, stock, patched in pairs(part):
+        for op in ("register", "unregister"):
+            key = f"{op}_insn"
+            row = [any_one["title"], size(any_one, "bytes", 0), op]
+            for record in (stock, patched):
+                row += [insn(record, key) or record.get("result", ""),
+                        f"{record[key] / record['pages']:.4g}" if key in record else ""]
+            rows.append([*row, times(stock, patched, key)])
+    return guests.markdown(rows, {0, 2})
+
+
+def short_call_table(part):
+    rows = [["memory", "pages a call", "pages, stock", "patched",
+             *(f"runs as {way}" for way in asked.FORMATS)]]
+    names = by_name(part)
+    for memory in ("4k", "thp"):
+        for pages in asked.CALL_PAGES:
+            found = [asked.figure(names, f"{memory}/{way}/{pages}", kernel, "pin_insn", "calls")
+                     for kernel, way in (("stock", "pages"), ("patched", "pages"),
+                                         *(("patched", way) for way in asked.FORMATS))]
+            rows.append([names[f"{memory}/pages/{pages}"]["patched"]["title"], str(pages),
+                         *(number(value, 0) for value in found)])
+    return guests.markdown(rows, {0}) + (
+        "\nInstructions from the call of `pin_user_pages_fast()` or `pin_user_runs_fast()` to its "
+        "return, into a chunk that has room for as many runs as there are pages.\n")
+
+
+def locked_table(part):
+    rows = [["memory", "what", "stock", "per page", "patched", "per page"]]
+    for name, any_one, stock, patched in pairs(part):
+        if any_one["kind"] == "short":
+            continue
+        ops = ("pin", "unpin") if any_one["kind"] == "whole" else (any_one["way"],)
+        for op in ops:
+            row = [any_one["title"], f"{op}, {any_one['way']}" if len(ops) > 1 else op]
+            for record in (stock, patched):
+                value = record.get(f"{op}_locked")
+                row += ["", ""] if value is None else [str(value),
+                                                       per_page(value, record["pages"])]
+            rows.append(row)
+    return guests.markdown(rows, {0, 1}) + (
+        "\nLocked instructions, all of them, whatever they change: reference counts, counts of "
+        "pins (`_pincount`), flags such as PG_referenced, statistics, locks. "
+        "64 MiB of each memory.\n")
+
+
 def counts(record):
     """All of a record that should be small."""
     return {key: value for key, value in record.items() if isinstance(value, int) and
-            (key == "insn" or key.endswith(("_insn", "_per_io", "_usec", "_ref_ops")) or
+            (key == "insn" or
+             key.endswith(("_insn", "_locked", "_per_io", "_usec", "_ref_ops")) or
              key in ("metadata_bytes", "peak_bytes", "beyond_bytes", "times"))}
 
 
@@ -294,13 +344,22 @@ def most_row(part):
             "≤ 1", "met" if most <= 1 else "NOT MET"]
 
 
+def all_bounds_rows(name, part):
+    return [*bounds_rows(part, BOUNDS.get(name, ())), *asked.rows(name, by_name(part)),
+            *([most_row(part)] if name == "io" else [])]
+
+
+def missed(name, part):
+    """The bounds that a part does not meet, a sentence each."""
+    return [f"{name}: {what}: {key} is {patched or 'not known'}, asked {limit}: {met}"
+            for what, key, _, patched, _, limit, met in all_bounds_rows(name, part)
+            if met != "met"]
+
+
 def bounds_table(parts):
     rows = [["what", "figure", "stock", "patched", "ratio", "asked", ""]]
-    for part, bounds in BOUNDS.items():
-        if part in parts:
-            rows += bounds_rows(parts[part], bounds)
-    if "io" in parts:
-        rows.append(most_row(parts["io"]))
+    for name, part in parts.items():
+        rows += all_bounds_rows(name, part)
     return guests.markdown(rows, {0, 1, 6}) + \
         "\nBounds of pinning are in pin.md; `make run` has some of these of its own.\n"
 
@@ -309,6 +368,8 @@ SECTIONS = {
     "register": (("Registered buffers", register_table), ("How the cost grows", growth_table)),
     "small": (("Small buffers", small_table),),
     "holds": (("The lock of a ring", holds_table),),
+    "place": (("By where the memory is", place_table),),
+    "count": (("Calls for few pages", short_call_table), ("Locked operations", locked_table)),
     "atomics": (("Atomic operations", atomics_table),),
     "io": (("Instructions for each transfer", io_table),),
     "fio": (("Whole processes", process_table),),
@@ -345,7 +406,21 @@ def for_readme(parts):
                      times(stock, patched, "register_insn"),
                      *(size(r, key) for key in ("peak_bytes", "metadata_bytes")
                        for r in (stock, patched))])
-    return guests.markdown(rows, {0}) + "\n" + NOTE
+    return guests.markdown(rows, {0}) + "\n" + NOTE + beside_4k(parts)
+
+
+def beside_4k(parts):
+    """What the row of 4K pages does not show, and is most of the time that it takes."""
+    if "count" not in parts:
+        return ""
+    names = by_name(parts["count"])
+    found = [asked.figure(names, "4k/register/all", kernel, "register_locked", "pages")
+             for kernel in KERNELS]
+    if None in found:
+        return ""
+    return (f"\n4K pages: instructions are not what takes the time there. Of them {found[0]:.2f} for "
+            f"each page are locked on stock, {found[1]:.2f} on patched, and each page's `struct page` "
+            "has to come from memory on both.\n")
 
 
 # What a user of large or scattered transfers has from the series, and where there is nothing
