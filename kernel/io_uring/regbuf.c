@@ -14,9 +14,11 @@
 #include <linux/blk-mq.h>
 #include <linux/io_uring.h>
 #include <linux/io_uring/cmd.h>
+#include <linux/llist.h>
 #include <linux/mm.h>
 #include <linux/nospec.h>
 #include <linux/slab.h>
+#include <linux/task_work.h>
 #include <linux/vmalloc.h>
 
 #include "alloc_cache.h"
@@ -26,32 +28,27 @@
 #include "regbuf_stage.h"
 #include "rsrc.h"
 
-static struct io_mapped_ubuf *io_alloc_imu(struct io_ring_ctx *ctx,
-					   const struct regbuf_layout *layout)
+/* Bvecs of a buffer that are released before others get their turn */
+#define REGBUF_RELEASE_BATCH	512
+
+static struct io_mapped_ubuf *io_alloc_kbuf(struct io_ring_ctx *ctx,
+					    unsigned int nr_bvecs)
 {
-	u64 bytes = layout->bytes + sizeof(struct io_mapped_ubuf);
 	struct io_mapped_ubuf *imu;
 
-	if (layout->bytes <= IO_CACHED_BVECS_SEGS * sizeof(struct bio_vec)) {
-		imu = io_cache_alloc(&ctx->imu_cache, GFP_KERNEL_ACCOUNT);
+	if (nr_bvecs <= IO_CACHED_BVECS_SEGS) {
+		imu = io_cache_alloc(&ctx->imu_cache, GFP_KERNEL);
 		if (imu)
-			imu->flags = IO_REGBUF_F_CACHED;
+			imu->flags = IO_REGBUF_F_KBUF | IO_REGBUF_F_CACHED;
 		return imu;
 	}
-
-	if (layout->nr_bvecs > UINT_MAX || bytes > SIZE_MAX)
-		return NULL;
-	/* More than kvmalloc() allows are 512 GiB of single pages. */
-	if (bytes <= INT_MAX)
-		imu = kvmalloc(bytes, GFP_KERNEL_ACCOUNT);
-	else
-		imu = __vmalloc(bytes, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	imu = kvmalloc_flex(*imu, bvec, nr_bvecs);
 	if (imu)
-		imu->flags = 0;
+		imu->flags = IO_REGBUF_F_KBUF;
 	return imu;
 }
 
-static void io_free_imu(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu)
+static void io_free_kbuf(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu)
 {
 	if (imu->flags & IO_REGBUF_F_CACHED)
 		io_cache_free(&ctx->imu_cache, imu);
@@ -59,30 +56,162 @@ static void io_free_imu(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu)
 		kvfree(imu);
 }
 
-static void io_regbuf_release(struct io_ring_ctx *ctx,
-			      struct io_mapped_ubuf *imu)
+/* User buffers whose last request ended where no task returns to user space */
+static LLIST_HEAD(io_regbuf_late);
+
+static struct io_mapped_ubuf *io_regbuf_alloc(const struct regbuf_layout *layout)
 {
-	if (imu->flags & IO_REGBUF_F_KBUF) {
-		imu->release(imu->priv);
-	} else {
-		if (ctx->buf_acct)
-			regbuf_uncharge_bvecs(ctx->buf_acct, imu->bvec,
-					      imu->nr_bvecs);
-		unpin_user_bvecs(imu->bvec, imu->nr_bvecs, UNPIN_CLEAN);
-	}
-	io_free_imu(ctx, imu);
+	u64 bytes = layout->bytes + sizeof(struct io_mapped_ubuf);
+
+	if (layout->nr_bvecs > UINT_MAX || bytes > SIZE_MAX)
+		return NULL;
+	/* More than kvmalloc() allows are 512 GiB of single pages. */
+	if (bytes <= INT_MAX)
+		return kvmalloc(bytes, GFP_KERNEL_ACCOUNT);
+	return __vmalloc(bytes, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 }
 
-static struct io_mapped_ubuf *io_regbuf_alloc(struct io_ring_ctx *ctx,
-					      struct regbuf_stage *stage,
-					      struct regbuf_layout *layout)
+/* Uncharge and release the runs of a buffer, a bounded number at a time. */
+static noinline void io_regbuf_release_folios(struct io_mapped_ubuf *imu)
+{
+	const struct bio_vec *bvec = imu->bvec, *end = bvec + imu->nr_bvecs;
+	struct regbuf_charge charge = { .acct = imu->acct };
+
+	while (bvec < end) {
+		const struct bio_vec *stop = end;
+
+		if (end - bvec > REGBUF_RELEASE_BATCH)
+			stop = pin_run_end_bvec(bvec + REGBUF_RELEASE_BATCH - 1,
+						end);
+		regbuf_uncharge_bvecs(&charge, bvec, stop);
+		unpin_user_bvecs(bvec, stop - bvec, UNPIN_CLEAN);
+		bvec = stop;
+	}
+	io_regbuf_acct_put(imu->acct);
+}
+
+/* Release the memory of a buffer. */
+static inline void io_regbuf_release(struct io_mapped_ubuf *imu)
+{
+	if (unlikely(imu->acct && !(imu->flags & IO_REGBUF_F_SINGLE_PAGES))) {
+		io_regbuf_release_folios(imu);
+		return;
+	}
+	if (imu->nr_bvecs == 1)
+		unpin_user_folio(bvec_folio(imu->bvec), 1);
+	else
+		unpin_user_bvecs(imu->bvec, imu->nr_bvecs, UNPIN_CLEAN);
+	/* Other buffers do not matter for single pages. */
+	if (imu->acct) {
+		io_unaccount_mem(imu->acct->key.user, imu->acct->key.mm,
+				 imu->acct_pages);
+		io_regbuf_acct_put(imu->acct);
+	}
+}
+
+static void io_regbuf_free_task_work(struct callback_head *work)
 {
 	struct io_mapped_ubuf *imu;
 
-	regbuf_choose_layout(&stage->tally, layout);
-	regbuf_stage_shrink(stage, layout);
-	imu = io_alloc_imu(ctx, layout);
-	return imu ?: ERR_PTR(-ENOMEM);
+	imu = container_of(work, struct io_mapped_ubuf, task_work);
+	io_regbuf_release(imu);
+	kvfree(imu);
+}
+
+static void io_regbuf_free_late(struct work_struct *work)
+{
+	struct llist_node *node = llist_del_all(&io_regbuf_late);
+	struct io_mapped_ubuf *imu, *next;
+
+	llist_for_each_entry_safe(imu, next, node, late)
+		io_regbuf_free_task_work(&imu->task_work);
+}
+
+static DECLARE_WORK(io_regbuf_late_work, io_regbuf_free_late);
+
+static u8 io_regbuf_charge_flags(const struct regbuf_charge *charge)
+{
+	return charge->folio ? 0 : IO_REGBUF_F_SINGLE_PAGES;
+}
+
+static struct io_mapped_ubuf *io_regbuf_pin(struct io_ring_ctx *ctx,
+					    unsigned long uaddr, size_t len,
+					    unsigned long nr_pages,
+					    unsigned int gup_flags)
+{
+	struct regbuf_stage stage = {
+		.full = LIST_HEAD_INIT(stage.full),
+		.charge.acct = ctx->buf_acct,
+	};
+	struct io_mapped_ubuf *imu;
+	struct regbuf_layout layout;
+	struct regbuf_fill fill;
+	int ret;
+
+	ret = regbuf_stage_pin(&stage, uaddr & PAGE_MASK, nr_pages, gup_flags);
+	if (ret)
+		goto fail;
+	regbuf_choose_layout(&stage.tally, &layout);
+	regbuf_stage_shrink(&stage, &layout);
+	ret = -ENOMEM;
+	imu = io_regbuf_alloc(&layout);
+	if (!imu)
+		goto fail;
+
+	/* store original address for later verification */
+	imu->ubuf = uaddr;
+	imu->len = len;
+	imu->flags = io_regbuf_charge_flags(&stage.charge);
+	imu->acct_pages = stage.charge.charged;
+	regbuf_fill_begin(&fill, imu, &layout);
+	regbuf_stage_end(&stage, &fill);
+	regbuf_fill_end(&fill);
+	return imu;
+fail:
+	regbuf_stage_end(&stage, NULL);
+	return ERR_PTR(ret);
+}
+
+/*
+ * A buffer of few pages that can be pinned without sleeping, and whose runs are
+ * a uniform buffer as they are: they are pinned where they stay. Returns NULL if
+ * it is not that simple; nothing is pinned then.
+ */
+static struct io_mapped_ubuf *
+io_regbuf_pin_small(struct io_ring_ctx *ctx, unsigned long uaddr, size_t len,
+		    unsigned long nr_pages, unsigned int gup_flags)
+{
+	struct regbuf_charge charge = { .acct = ctx->buf_acct };
+	struct io_mapped_ubuf *imu;
+	struct pin_runs runs;
+	long ret;
+
+	imu = io_cache_alloc(&ctx->ubuf_cache, GFP_KERNEL_ACCOUNT);
+	if (!imu)
+		return ERR_PTR(-ENOMEM);
+	pin_runs_init_bvecs(&runs, imu->bvec, IO_CACHED_BVECS_SEGS);
+	ret = pin_user_runs_fast_only(uaddr & PAGE_MASK, nr_pages, gup_flags,
+				      &runs);
+	imu->ubuf = uaddr;
+	imu->len = len;
+	if (ret != nr_pages || !regbuf_fill_in_place(imu, runs.nr)) {
+		ret = 0;
+		goto undo;
+	}
+	if (charge.acct) {
+		ret = regbuf_charge_runs(&charge, &runs,
+					 (struct pin_runs_iter){ });
+		if (ret)
+			goto undo;
+	}
+	imu->flags = IO_REGBUF_F_CACHED | io_regbuf_charge_flags(&charge);
+	imu->acct_pages = charge.charged;
+	return imu;
+
+undo:
+	unpin_user_runs(&runs, UNPIN_CLEAN);
+	io_cache_free(&ctx->ubuf_cache, imu);
+	return ERR_PTR(ret);
 }
 
 /*
@@ -94,22 +223,15 @@ static struct io_mapped_ubuf *io_regbuf_alloc(struct io_ring_ctx *ctx,
  * @dir is what the buffer can be used for. A mere source is pinned for reading:
  * the pin unshares what a later write to the mapping would replace, so the
  * buffer and the mapping stay the same memory.
- *
- * What takes as long as the buffer is large needs nothing of the ring but its
- * accounting, which is there as long as the ring is. So ->uring_lock is dropped
- * meanwhile, and the caller has to look again at what it protects.
  */
 struct io_mapped_ubuf *io_regbuf_register(struct io_ring_ctx *ctx,
 					  unsigned long uaddr, size_t len,
 					  u8 dir)
-	__must_hold(&ctx->uring_lock)
+	__must_hold(&ctx->register_lock)
 {
-	struct regbuf_stage stage = { .full = LIST_HEAD_INIT(stage.full) };
-	struct io_mapped_ubuf *imu;
-	struct regbuf_layout layout;
-	struct regbuf_fill fill;
+	unsigned int gup_flags = FOLL_LONGTERM;
+	struct io_mapped_ubuf *imu = NULL;
 	unsigned long nr_pages, end;
-	int ret;
 
 	if (check_add_overflow(uaddr, len, &end) ||
 	    check_add_overflow(end, PAGE_SIZE - 1, &end))
@@ -121,54 +243,60 @@ struct io_mapped_ubuf *io_regbuf_register(struct io_ring_ctx *ctx,
 		if (!ctx->buf_acct)
 			return ERR_PTR(-ENOMEM);
 	}
-	stage.charge.acct = ctx->buf_acct;
+	if (dir & IO_BUF_DEST)
+		gup_flags |= FOLL_WRITE;
 
-	mutex_unlock(&ctx->uring_lock);
-	ret = regbuf_stage_pin(&stage, uaddr & PAGE_MASK, nr_pages,
-			       FOLL_LONGTERM |
-			       (dir & IO_BUF_DEST ? FOLL_WRITE : 0));
-	mutex_lock(&ctx->uring_lock);
-	imu = ret ? ERR_PTR(ret) : io_regbuf_alloc(ctx, &stage, &layout);
-	mutex_unlock(&ctx->uring_lock);
+	/* What can be pinned without sleeping is tried first. */
+	if (nr_pages <= IO_CACHED_BVECS_SEGS)
+		imu = io_regbuf_pin_small(ctx, uaddr, len, nr_pages, gup_flags);
+	if (!imu)
+		imu = io_regbuf_pin(ctx, uaddr, len, nr_pages, gup_flags);
+	if (IS_ERR(imu))
+		return imu;
 
-	if (IS_ERR(imu)) {
-		regbuf_stage_end(&stage, NULL);
-		goto out;
-	}
-	/* store original address for later verification */
-	imu->ubuf = uaddr;
-	imu->len = len;
-	imu->acct_pages = stage.charge.charged;
 	imu->dir = dir;
-	imu->release = NULL;
+	imu->acct = ctx->buf_acct;
+	if (imu->acct)
+		refcount_inc(&imu->acct->refs);
 	refcount_set(&imu->refs, 1);
-	regbuf_fill_begin(&fill, imu, &layout);
-	regbuf_stage_end(&stage, &fill);
-	regbuf_fill_end(&fill);
-out:
-	mutex_lock(&ctx->uring_lock);
 	return imu;
 }
 
-/*
- * Let another ring have the buffer. It is charged already, and as both rings
- * are of the same user and mm, they share the accounting.
- */
-void io_regbuf_clone(struct io_ring_ctx *ctx, struct io_ring_ctx *src_ctx,
-		     struct io_mapped_ubuf *imu)
+/* Drop a reference on a buffer of user memory; takes as long as it is large. */
+void io_regbuf_put(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu)
+	__must_hold(&ctx->register_lock)
 {
-	if (!ctx->buf_acct && src_ctx->buf_acct) {
-		refcount_inc(&src_ctx->buf_acct->refs);
-		ctx->buf_acct = src_ctx->buf_acct;
-	}
-	refcount_inc(&imu->refs);
+	if (!refcount_dec_and_test(&imu->refs))
+		return;
+	io_regbuf_release(imu);
+	if (imu->flags & IO_REGBUF_F_CACHED)
+		io_cache_free(&ctx->ubuf_cache, imu);
+	else
+		kvfree(imu);
 }
 
-/* Drop the reference of a ring. */
-void io_regbuf_put(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu)
+/*
+ * Drop the reference of a request. Nothing that is as long as a buffer is done
+ * here: the task does that before it returns to user space, as with a file that
+ * it closes.
+ */
+void io_regbuf_put_locked(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu)
 {
-	if (refcount_dec_and_test(&imu->refs))
-		io_regbuf_release(ctx, imu);
+	lockdep_assert_held(&ctx->uring_lock);
+
+	if (!refcount_dec_and_test(&imu->refs))
+		return;
+	if (imu->flags & IO_REGBUF_F_KBUF) {
+		imu->release(imu->priv);
+		io_free_kbuf(ctx, imu);
+		return;
+	}
+	init_task_work(&imu->task_work, io_regbuf_free_task_work);
+	if (!(current->flags & PF_KTHREAD) &&
+	    !task_work_add(current, &imu->task_work, TWA_RESUME))
+		return;
+	if (llist_add(&imu->late, &io_regbuf_late))
+		queue_work(system_unbound_wq, &io_regbuf_late_work);
 }
 
 static struct io_mapped_ubuf *io_kernel_buffer_init(struct io_ring_ctx *ctx,
@@ -178,10 +306,6 @@ static struct io_mapped_ubuf *io_kernel_buffer_init(struct io_ring_ctx *ctx,
 						    void *priv,
 						    unsigned int index)
 {
-	const struct regbuf_layout layout = {
-		.nr_bvecs = nr_bvecs,
-		.bytes = (u64)nr_bvecs * sizeof(struct bio_vec),
-	};
 	struct io_rsrc_data *data = &ctx->buf_table;
 	struct io_mapped_ubuf *imu;
 	struct io_rsrc_node *node;
@@ -190,14 +314,14 @@ static struct io_mapped_ubuf *io_kernel_buffer_init(struct io_ring_ctx *ctx,
 		return ERR_PTR(-EINVAL);
 	index = array_index_nospec(index, data->nr);
 
-	if (data->nodes[index])
+	if (data->nodes[index] || io_buffer_slot_busy(ctx, index))
 		return ERR_PTR(-EBUSY);
 
 	node = io_rsrc_node_alloc(ctx, IORING_RSRC_BUFFER);
 	if (!node)
 		return ERR_PTR(-ENOMEM);
 
-	imu = io_alloc_imu(ctx, &layout);
+	imu = io_alloc_kbuf(ctx, nr_bvecs);
 	if (!imu) {
 		io_cache_free(&ctx->node_cache, node);
 		return ERR_PTR(-ENOMEM);
@@ -212,7 +336,6 @@ static struct io_mapped_ubuf *io_kernel_buffer_init(struct io_ring_ctx *ctx,
 	imu->release = release;
 	imu->priv = priv;
 	imu->dir = dir;
-	imu->flags |= IO_REGBUF_F_KBUF;
 
 	node->buf = imu;
 	data->nodes[index] = node;

@@ -22,22 +22,33 @@
 					 IO_URING_REGBUF_FEATURE_READ_ONLY | \
 					 IO_URING_REGBUF_FEATURE_LAYOUT)
 
-/* Bvecs that an entry of ctx->imu_cache has room for */
-#define IO_CACHED_BVECS_SEGS	32
+/* Bvecs that an entry of a cache has room for: makes it 512 bytes on 64 bit */
+#define IO_CACHED_BVECS_SEGS	29
 
 enum {
 	/* registered by the kernel, not user memory */
 	IO_REGBUF_F_KBUF		= 1,
-	/* goes back to ctx->imu_cache */
+	/* goes back to the cache of the ring, see struct io_ring_ctx */
 	IO_REGBUF_F_CACHED		= 2,
+	/* of what was charged, no page is in a large folio */
+	IO_REGBUF_F_SINGLE_PAGES	= 4,
 };
 
 struct io_mapped_ubuf *io_regbuf_register(struct io_ring_ctx *ctx,
 					  unsigned long uaddr, size_t len,
 					  u8 dir);
-void io_regbuf_clone(struct io_ring_ctx *ctx, struct io_ring_ctx *src_ctx,
-		     struct io_mapped_ubuf *imu);
 void io_regbuf_put(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu);
+void io_regbuf_put_locked(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu);
+
+int io_sqe_buffers_unregister(struct io_ring_ctx *ctx);
+int io_sqe_buffers_register(struct io_ring_ctx *ctx, void __user *arg,
+			    unsigned int nr_args, u64 __user *tags, u32 flags);
+int io_sqe_buffers_update(struct io_ring_ctx *ctx,
+			  const struct io_uring_rsrc_update2 *up,
+			  unsigned int nr_args);
+int io_clone_buffers(struct io_ring_ctx *ctx, struct io_ring_ctx *src_ctx,
+		     struct io_uring_clone_buffers *arg);
+bool io_buffer_slot_busy(struct io_ring_ctx *ctx, unsigned int slot);
 
 u64 io_regbuf_metadata(const struct io_mapped_ubuf *imu);
 int io_regbuf_describe(const struct io_mapped_ubuf *imu,

@@ -9,13 +9,19 @@
  * all rings of the same user and mm share. A clone of a buffer is the same
  * buffer, and counts once.
  *
- * Users are counted in blocks, one counter for each of 64 folios of the same
- * order that are neighbours. Memory that is in large folios is seldom alone
- * there, and most of the time the next folio is in the block of the last one.
+ * Users are counted in blocks, one counter for each of a number of folios of
+ * the same order that are neighbours. Memory that is in large folios is seldom
+ * alone there, and most of the time the next folio is in the block of the last
+ * one.
+ *
+ * Nobody sleeps with the lock, and nobody sleeps with memory that is pinned but
+ * not charged: where a block is missing and there is no memory for it at once,
+ * what is left to charge for is charged as if nobody else had a part of it,
+ * and what that was too much is given back in the end.
  */
 #include <linux/bvec.h>
 #include <linux/cred.h>
-#include <linux/hashtable.h>
+#include <linux/rhashtable.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/user.h>
 #include <linux/slab.h>
@@ -23,49 +29,102 @@
 #include "regbuf_acct.h"
 #include "rsrc.h"
 
-#define REGBUF_ACCT_BLOCK	64
-
-/* Bvecs that are uncharged without giving way to others */
-#define REGBUF_ACCT_BATCH	512
+/* Makes a block 256 bytes long */
+#define REGBUF_ACCT_BLOCK	63
 
 struct regbuf_acct_block {
 	/* folios that have users */
-	unsigned int	nr;
+	u32	nr;
 	/* A user has a pin, and a folio has room for less than 2^31 of them. */
-	u32		users[REGBUF_ACCT_BLOCK];
+	u32	users[REGBUF_ACCT_BLOCK];
 };
 
-static DEFINE_HASHTABLE(regbuf_accts, 6);
-static DEFINE_MUTEX(regbuf_accts_lock);
+static struct rhashtable regbuf_accts;
+
+static const struct rhashtable_params regbuf_acct_params = {
+	.head_offset		= offsetof(struct io_regbuf_acct, node),
+	.key_offset		= offsetof(struct io_regbuf_acct, key),
+	.key_len		= sizeof(struct io_regbuf_acct_key),
+	.automatic_shrinking	= true,
+};
+
+static struct io_regbuf_acct *
+regbuf_acct_find(const struct io_regbuf_acct_key *key)
+{
+	struct io_regbuf_acct *acct;
+
+	guard(rcu)();
+	acct = rhashtable_lookup(&regbuf_accts, key, regbuf_acct_params);
+	return acct && refcount_inc_not_zero(&acct->refs) ? acct : NULL;
+}
+
+static struct io_regbuf_acct *
+regbuf_acct_alloc(const struct io_regbuf_acct_key *key)
+{
+	struct io_regbuf_acct *acct;
+	int i;
+
+	acct = kzalloc_obj(*acct, GFP_KERNEL_ACCOUNT);
+	if (!acct)
+		return NULL;
+	acct->key = *key;
+	refcount_set(&acct->refs, 1);
+	spin_lock_init(&acct->lock);
+	for (i = 0; i < ARRAY_SIZE(acct->blocks); i++)
+		xa_init(&acct->blocks[i]);
+	get_uid(key->user);
+	mmgrab(key->mm);
+	return acct;
+}
+
+static void regbuf_acct_free(struct io_regbuf_acct *acct)
+{
+	free_uid(acct->key.user);
+	mmdrop(acct->key.mm);
+	kfree_rcu(acct, rcu);
+}
+
+/*
+ * Let @acct be the one of its user and mm, unless there is one already. One that
+ * has no users any more makes way. Returns which one it is, or an error.
+ */
+static struct io_regbuf_acct *regbuf_acct_insert(struct io_regbuf_acct *acct)
+{
+	struct io_regbuf_acct *old;
+	int ret;
+
+	guard(rcu)();
+	do {
+		old = rhashtable_lookup_get_insert_fast(&regbuf_accts,
+							&acct->node,
+							regbuf_acct_params);
+		if (!old)
+			return acct;
+		if (IS_ERR(old) || refcount_inc_not_zero(&old->refs))
+			return old;
+		ret = rhashtable_replace_fast(&regbuf_accts, &old->node,
+					      &acct->node, regbuf_acct_params);
+	} while (ret == -ENOENT);
+	return ret ? ERR_PTR(ret) : acct;
+}
 
 /* Returns the accounting of this user and mm, or NULL if there is no memory. */
 struct io_regbuf_acct *io_regbuf_acct_get(struct user_struct *user,
 					  struct mm_struct *mm)
 {
-	struct io_regbuf_acct *acct;
-	int i;
+	const struct io_regbuf_acct_key key = { .user = user, .mm = mm };
+	struct io_regbuf_acct *acct, *new;
 
-	guard(mutex)(&regbuf_accts_lock);
-
-	hash_for_each_possible(regbuf_accts, acct, node, (unsigned long)mm) {
-		if (acct->user == user && acct->mm == mm) {
-			refcount_inc(&acct->refs);
-			return acct;
-		}
-	}
-
-	acct = kzalloc_obj(*acct, GFP_KERNEL_ACCOUNT);
-	if (!acct)
+	acct = regbuf_acct_find(&key);
+	if (acct)
+		return acct;
+	new = regbuf_acct_alloc(&key);
+	if (!new)
 		return NULL;
-	refcount_set(&acct->refs, 1);
-	acct->user = get_uid(user);
-	mmgrab(mm);
-	acct->mm = mm;
-	mutex_init(&acct->lock);
-	for (i = 0; i < ARRAY_SIZE(acct->blocks); i++)
-		xa_init(&acct->blocks[i]);
-	hash_add(regbuf_accts, &acct->node, (unsigned long)mm);
-	return acct;
+	acct = regbuf_acct_insert(new);
+	if (acct != new)
+		regbuf_acct_free(new);
+	return IS_ERR(acct) ? NULL : acct;
 }
 
 void io_regbuf_acct_put(struct io_regbuf_acct *acct)
@@ -73,10 +132,10 @@ void io_regbuf_acct_put(struct io_regbuf_acct *acct)
 	unsigned long index;
 	int i;
 
-	if (!acct || !refcount_dec_and_mutex_lock(&acct->refs, &regbuf_accts_lock))
+	if (!acct || !refcount_dec_and_test(&acct->refs))
 		return;
-	hash_del(&acct->node);
-	mutex_unlock(&regbuf_accts_lock);
+	/* Not if another one has its place already. */
+	rhashtable_remove_fast(&regbuf_accts, &acct->node, regbuf_acct_params);
 
 	for (i = 0; i < ARRAY_SIZE(acct->blocks); i++) {
 		index = 0;
@@ -85,9 +144,46 @@ void io_regbuf_acct_put(struct io_regbuf_acct *acct)
 		/* A store that failed may have left nodes without entries. */
 		xa_destroy(&acct->blocks[i]);
 	}
-	free_uid(acct->user);
-	mmdrop(acct->mm);
-	kfree(acct);
+	regbuf_acct_free(acct);
+}
+
+static void regbuf_charge_lock(struct regbuf_charge *c)
+{
+	if (c->locked)
+		return;
+	spin_lock(&c->acct->lock);
+	c->locked = true;
+	c->block = NULL;
+}
+
+static void regbuf_charge_unlock(struct regbuf_charge *c)
+{
+	if (!c->locked)
+		return;
+	c->locked = false;
+	spin_unlock(&c->acct->lock);
+}
+
+/*
+ * What was counted since the last time is given to the user and the mm, or
+ * taken from them. Fails if the limit does not allow it, and not if as much was
+ * reserved before.
+ */
+static int regbuf_charge_settle(struct regbuf_charge *c)
+{
+	long more = c->nr_pages - c->reserved;
+	int ret = 0;
+
+	if (more > 0)
+		ret = io_account_mem(c->acct->key.user, c->acct->key.mm, more);
+	else if (more < 0)
+		io_unaccount_mem(c->acct->key.user, c->acct->key.mm, -more);
+	if (ret)
+		return ret;
+	c->charged += c->nr_pages;
+	c->nr_pages = 0;
+	c->reserved = 0;
+	return 0;
 }
 
 /* Let c->block be the one for these folios, if there is one. */
@@ -101,56 +197,63 @@ static void regbuf_charge_seek(struct regbuf_charge *c, unsigned int order,
 	c->index = index;
 }
 
-static int regbuf_charge_add_block(struct regbuf_charge *c)
+/* Add the block that is missing; somebody may be faster. */
+static int regbuf_charge_add_block(struct regbuf_charge *c, gfp_t gfp)
 {
 	struct regbuf_acct_block *block;
 	int ret;
 
-	block = kzalloc_obj(*block, GFP_KERNEL_ACCOUNT);
+	block = kzalloc_obj(*block, gfp);
 	if (!block)
 		return -ENOMEM;
-	ret = xa_err(xa_store(&c->acct->blocks[c->order], c->index, block,
-			      GFP_KERNEL_ACCOUNT));
-	if (ret) {
-		kfree(block);
-		return ret;
+	ret = xa_insert(&c->acct->blocks[c->order], c->index, block, gfp);
+	if (!ret) {
+		c->block = block;
+		return 0;
 	}
-	c->block = block;
+	kfree(block);
+	if (ret != -EBUSY)
+		return ret;
+	c->block = xa_load(&c->acct->blocks[c->order], c->index);
 	return 0;
 }
 
-int __regbuf_charge_folio(struct regbuf_charge *c, struct folio *folio)
+/* Count @folio. Fails only if that takes memory that is not there at once. */
+static noinline int regbuf_count_folio(struct regbuf_charge *c,
+				       struct folio *folio)
 {
 	unsigned int order = folio_order(folio);
 	unsigned long i = folio_pfn(folio) >> order;
 
+	regbuf_charge_lock(c);
 	regbuf_charge_seek(c, order, i / REGBUF_ACCT_BLOCK);
 	if (unlikely(!c->block)) {
-		int ret = regbuf_charge_add_block(c);
+		int ret = regbuf_charge_add_block(c, GFP_NOWAIT | __GFP_ACCOUNT);
 
 		if (ret)
 			return ret;
 	}
 	if (!c->block->users[i % REGBUF_ACCT_BLOCK]++) {
 		c->block->nr++;
-		c->nr_pages += 1UL << order;
+		c->nr_pages += 1L << order;
 	}
 	c->folio = folio;
 	return 0;
 }
 
-void __regbuf_uncharge_folio(struct regbuf_charge *c, struct folio *folio)
+static void regbuf_uncount_folio(struct regbuf_charge *c, struct folio *folio)
 {
 	unsigned int order = folio_order(folio);
 	unsigned long i = folio_pfn(folio) >> order;
 
 	c->folio = folio;
+	regbuf_charge_lock(c);
 	regbuf_charge_seek(c, order, i / REGBUF_ACCT_BLOCK);
 	if (WARN_ON_ONCE(!c->block || !c->block->users[i % REGBUF_ACCT_BLOCK]))
 		return;
 	if (--c->block->users[i % REGBUF_ACCT_BLOCK])
 		return;
-	c->nr_pages += 1UL << order;
+	c->nr_pages -= 1L << order;
 	if (--c->block->nr)
 		return;
 	xa_erase(&c->acct->blocks[order], c->index);
@@ -158,55 +261,165 @@ void __regbuf_uncharge_folio(struct regbuf_charge *c, struct folio *folio)
 	c->block = NULL;
 }
 
-/* What follows is one change for those who share the accounting. */
-void regbuf_charge_begin(struct regbuf_charge *c)
+static inline int regbuf_count(struct regbuf_charge *c, unsigned long pfn)
 {
-	mutex_lock(&c->acct->lock);
-	c->block = NULL;
-	c->nr_pages = 0;
+	struct page *page = pfn_to_page(pfn);
+
+	if (!PageCompound(page)) {
+		c->nr_pages++;
+		return 0;
+	}
+	if (c->folio == page_folio(page))
+		return 0;
+	return regbuf_count_folio(c, page_folio(page));
+}
+
+static inline void regbuf_uncount(struct regbuf_charge *c, unsigned long pfn)
+{
+	struct page *page = pfn_to_page(pfn);
+
+	if (!PageCompound(page))
+		c->nr_pages--;
+	else if (c->folio != page_folio(page))
+		regbuf_uncount_folio(c, page_folio(page));
 }
 
 /*
- * The user and the mm get what was charged since the beginning, if the limit
- * allows it. If it does not, the runs have to be uncharged before the end.
+ * Count the runs from @it on. If one cannot be counted, @it is where that is.
+ * The copies here and below are for the compiler: it keeps them in registers,
+ * and knows the format.
  */
-int regbuf_charge_commit(struct regbuf_charge *c)
+static __always_inline int __regbuf_count_runs(struct regbuf_charge *c,
+					       struct pin_runs runs,
+					       struct pin_runs_iter *it)
 {
-	int ret;
+	struct pin_runs_iter next = *it;
+	struct pin_run run;
+	int ret = 0;
 
-	ret = io_account_mem(c->acct->user, c->acct->mm, c->nr_pages);
-	if (!ret)
-		c->charged += c->nr_pages;
+	while (pin_runs_next(&runs, &next, &run)) {
+		ret = regbuf_count(c, run.pfn);
+		if (unlikely(ret))
+			break;
+		*it = next;
+	}
 	return ret;
 }
 
-void regbuf_charge_end(struct regbuf_charge *c)
+static int regbuf_count_runs(struct regbuf_charge *c,
+			     const struct pin_runs *runs,
+			     struct pin_runs_iter *it)
 {
-	mutex_unlock(&c->acct->lock);
+	struct pin_runs r = *runs;
+
+	if (r.format != PIN_RUNS_PFN)
+		return __regbuf_count_runs(c, r, it);
+	r.format = PIN_RUNS_PFN;
+	return __regbuf_count_runs(c, r, it);
 }
 
-void regbuf_uncharge_end(struct regbuf_charge *c)
+static void regbuf_uncount_runs(struct regbuf_charge *c,
+				const struct pin_runs *runs,
+				struct pin_runs_iter it, u32 end)
 {
-	if (c->nr_pages)
-		io_unaccount_mem(c->acct->user, c->acct->mm, c->nr_pages);
-	regbuf_charge_end(c);
+	struct pin_runs r = *runs;
+	struct pin_run run;
+
+	r.nr = end;
+	while (pin_runs_next(&r, &it, &run))
+		regbuf_uncount(c, run.pfn);
 }
 
-/* Uncharge a buffer that is still pinned. */
-void regbuf_uncharge_bvecs(struct io_regbuf_acct *acct,
-			   const struct bio_vec *bvecs, unsigned int nr_bvecs)
+/* The pages of all folios that these runs are in, whoever has them already */
+static long regbuf_runs_folio_pages(const struct pin_runs *runs,
+				    struct pin_runs_iter it)
 {
-	const struct bio_vec *end = bvecs + nr_bvecs;
-	struct regbuf_charge c = { .acct = acct };
+	struct folio *last = NULL;
+	struct pin_run run;
+	long nr = 0;
 
-	while (bvecs < end) {
-		const struct bio_vec *stop;
+	while (pin_runs_next(runs, &it, &run)) {
+		struct folio *folio = pfn_folio(run.pfn);
 
-		stop = bvecs + min(end - bvecs, REGBUF_ACCT_BATCH);
-		regbuf_charge_begin(&c);
-		for (; bvecs < stop; bvecs++)
-			regbuf_uncharge_run(&c, page_to_pfn(bvecs->bv_page));
-		regbuf_uncharge_end(&c);
-		cond_resched();
+		if (folio == last && folio_test_large(folio))
+			continue;
+		nr += folio_nr_pages(folio);
+		last = folio;
 	}
+	return nr;
 }
+
+/*
+ * A block is missing and takes memory: get it without the lock, and with what
+ * is counted and what is still to come charged ahead.
+ */
+static int regbuf_charge_wait(struct regbuf_charge *c,
+			      const struct pin_runs *runs,
+			      struct pin_runs_iter it)
+{
+	long more;
+	int ret;
+
+	regbuf_charge_unlock(c);
+	more = c->nr_pages + regbuf_runs_folio_pages(runs, it) - c->reserved;
+	if (more > 0) {
+		ret = io_account_mem(c->acct->key.user, c->acct->key.mm, more);
+		if (ret)
+			return ret;
+		c->reserved += more;
+	}
+	return regbuf_charge_add_block(c, GFP_KERNEL_ACCOUNT);
+}
+
+/*
+ * Charge for the runs of a chunk from @from on, or fail and do not charge for
+ * any. Those who share the accounting see all of it or nothing.
+ */
+int regbuf_charge_runs(struct regbuf_charge *c, const struct pin_runs *runs,
+		       struct pin_runs_iter from)
+{
+	struct folio *folio = c->folio;
+	struct pin_runs_iter it = from;
+	int ret;
+
+	while ((ret = regbuf_count_runs(c, runs, &it))) {
+		ret = regbuf_charge_wait(c, runs, it);
+		if (ret)
+			break;
+	}
+	if (!ret)
+		ret = regbuf_charge_settle(c);
+	if (unlikely(ret)) {
+		c->folio = folio;
+		regbuf_uncount_runs(c, runs, from, it.i);
+		regbuf_charge_settle(c);
+		c->folio = folio;
+	}
+	regbuf_charge_unlock(c);
+	return ret;
+}
+
+/* Uncharge the first @nr runs of a chunk, which are still pinned. */
+void regbuf_uncharge_runs(struct regbuf_charge *c, const struct pin_runs *runs,
+			  u32 nr)
+{
+	regbuf_uncount_runs(c, runs, (struct pin_runs_iter){ }, nr);
+	regbuf_charge_settle(c);
+	regbuf_charge_unlock(c);
+}
+
+/* The same for bvecs */
+void regbuf_uncharge_bvecs(struct regbuf_charge *c, const struct bio_vec *bvec,
+			   const struct bio_vec *end)
+{
+	for (; bvec < end; bvec++)
+		regbuf_uncount(c, page_to_pfn(bvec->bv_page));
+	regbuf_charge_settle(c);
+	regbuf_charge_unlock(c);
+}
+
+static int __init regbuf_acct_init(void)
+{
+	return rhashtable_init(&regbuf_accts, &regbuf_acct_params);
+}
+__initcall(regbuf_acct_init);

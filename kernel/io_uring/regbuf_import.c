@@ -176,42 +176,48 @@ static __always_inline void regbuf_set_part(struct bio_vec *bvec,
 		      offset_in_page(offset));
 }
 
+/* Iovecs that become bvecs, in the same memory */
+struct regbuf_vec {
+	/* what is left of the iovecs, and behind the last of them */
+	const struct iovec	*iov;
+	const struct iovec	*end;
+	/* where the next bvec goes, and the bytes before that */
+	struct bio_vec		*bvec;
+	u64			total;
+};
+
 /*
- * Make bvecs of the last *@left iovecs of @vec, behind the first *@done bvecs,
- * as long as there is room in front of the next iovec, which is not read yet.
- * Returns the error of an iovec that is wrong.
+ * Make bvecs of iovecs, as long as there is room in front of the next iovec,
+ * which is not read yet. Returns the error of an iovec that is wrong.
  *
- * Where @vec is large enough for all bvecs, this gets to the end of it: as each
- * iovec that is left makes one bvec at least, what is written is never further
- * than what is read.
+ * Where the array is large enough for all bvecs, this gets to the end of it: as
+ * each iovec that is left makes one bvec at least, what is written is never
+ * further than what is read.
  */
-static __always_inline int regbuf_fill_iovecs(const struct io_mapped_ubuf *imu,
-					      const struct iou_vec *vec,
-					      unsigned int *left,
-					      unsigned int *done, u64 *total)
+static int regbuf_fill_iovecs(const struct io_mapped_ubuf *imu,
+			      struct regbuf_vec *v)
 {
-	const struct iovec *end = vec->iovec + vec->nr, *iov = end - *left;
-	struct bio_vec *bvec = vec->bvec + *done;
+	const struct iovec *iov = v->iov, *end = v->end;
+	struct bio_vec *bvec = v->bvec;
+	u64 total = v->total;
+	int nr = 0;
 
 	BUILD_BUG_ON(sizeof(*bvec) < sizeof(*iov));
 	for (; iov != end; iov++) {
 		size_t len = iov->iov_len, skip, room;
 		const struct bio_vec *of;
 		u32 first;
-		int nr;
 
 		nr = regbuf_find_iovec(imu, iov, &first, &skip);
 		if (likely(nr == 1 && sizeof(*bvec) == sizeof(*iov))) {
 			regbuf_set_part(bvec++, &imu->bvec[first], skip, len);
-			*total += len;
+			total += len;
 			continue;
 		}
-		if (unlikely(nr < 0))
-			return nr;
 		room = (void *)(iov + 1) - (void *)bvec;
-		if (nr > room / sizeof(*bvec))
+		if (nr < 0 || nr > room / sizeof(*bvec))
 			break;
-		*total += len;
+		total += len;
 		for (of = &imu->bvec[first]; nr; nr--, skip = 0) {
 			size_t part = min(len, of->bv_len - skip);
 
@@ -219,24 +225,26 @@ static __always_inline int regbuf_fill_iovecs(const struct io_mapped_ubuf *imu,
 			len -= part;
 		}
 	}
-	*left = end - iov;
-	*done = bvec - vec->bvec;
-	return 0;
+	v->iov = iov;
+	v->bvec = bvec;
+	v->total = total;
+	return min(nr, 0);
 }
 
 /*
- * How many bvecs iovecs become, which is at least one for each: adds that to
- * *@nr_bvecs, and the bytes to *@total.
+ * How many bvecs the iovecs become, which is at least one for each: adds that
+ * to *@nr_bvecs, and the bytes to *@total.
  */
 static int regbuf_count_iovecs(const struct io_mapped_ubuf *imu,
-			       const struct iovec *iov, unsigned int nr_iovs,
-			       size_t *nr_bvecs, u64 *total)
+			       const struct regbuf_vec *v, size_t *nr_bvecs,
+			       u64 *total)
 {
+	const struct iovec *iov;
 	size_t skip;
 	u32 first;
 	int nr;
 
-	for (; nr_iovs; iov++, nr_iovs--) {
+	for (iov = v->iov; iov != v->end; iov++) {
 		nr = regbuf_find_iovec(imu, iov, &first, &skip);
 		if (unlikely(nr < 0))
 			return nr;
@@ -249,21 +257,20 @@ static int regbuf_count_iovecs(const struct io_mapped_ubuf *imu,
 }
 
 /*
- * Move the @done bvecs of @vec and the iovecs that are @left to a larger array,
- * where the bvecs of these have room. They are counted first, so that they take
- * no more than they need. @total: the bytes of what is done
+ * Move all to a larger array, where the bvecs of what is left have room. They
+ * are counted first, so that they take no more than they need.
  */
 static noinline int regbuf_grow_vec(struct io_kiocb *req,
 				    const struct io_mapped_ubuf *imu,
-				    struct iou_vec *vec, unsigned int left,
-				    unsigned int done, u64 total)
+				    struct iou_vec *vec, struct regbuf_vec *v)
 {
-	const struct iovec *iov = vec->iovec + vec->nr - left;
+	size_t done = v->bvec - vec->bvec, left = v->end - v->iov;
 	struct iou_vec larger = {};
 	size_t nr_bvecs = done;
+	u64 total = v->total;
 	int ret;
 
-	ret = regbuf_count_iovecs(imu, iov, left, &nr_bvecs, &total);
+	ret = regbuf_count_iovecs(imu, v, &nr_bvecs, &total);
 	if (unlikely(ret))
 		return ret;
 	if (unlikely(total > MAX_RW_COUNT))
@@ -275,7 +282,11 @@ static noinline int regbuf_grow_vec(struct io_kiocb *req,
 		return ret;
 
 	memcpy(larger.bvec, vec->bvec, done * sizeof(struct bio_vec));
-	memcpy(larger.iovec + larger.nr - left, iov, left * sizeof(*iov));
+	v->bvec = larger.bvec + done;
+	v->end = larger.iovec + larger.nr;
+	memcpy(larger.iovec + larger.nr - left, v->iov,
+	       left * sizeof(struct iovec));
+	v->iov = v->end - left;
 	io_vec_free(vec);
 	*vec = larger;
 	req->flags |= REQ_F_NEED_CLEANUP;
@@ -293,10 +304,9 @@ int io_import_reg_vec(int ddir, struct iov_iter *iter,
 		      struct io_kiocb *req, struct iou_vec *vec,
 		      unsigned int nr_iovs, unsigned int issue_flags)
 {
-	unsigned int left = nr_iovs, done = 0;
 	const struct io_mapped_ubuf *imu;
 	struct io_rsrc_node *node;
-	u64 total = 0;
+	struct regbuf_vec v;
 	int ret;
 
 	node = io_find_buf_node(req, issue_flags);
@@ -306,17 +316,21 @@ int io_import_reg_vec(int ddir, struct iov_iter *iter,
 	if (!(imu->dir & (1 << ddir)))
 		return -EFAULT;
 
-	for (;;) {
-		ret = regbuf_fill_iovecs(imu, vec, &left, &done, &total);
+	v.end = vec->iovec + vec->nr;
+	v.iov = v.end - nr_iovs;
+	v.bvec = vec->bvec;
+	v.total = 0;
+	ret = regbuf_fill_iovecs(imu, &v);
+	if (unlikely(ret))
+		return ret;
+	if (unlikely(v.iov != v.end)) {
+		ret = regbuf_grow_vec(req, imu, vec, &v);
 		if (unlikely(ret))
 			return ret;
-		if (likely(!left))
-			break;
-		ret = regbuf_grow_vec(req, imu, vec, left, done, total);
-		if (unlikely(ret))
-			return ret;
+		regbuf_fill_iovecs(imu, &v);
 	}
-	if (unlikely(total > MAX_RW_COUNT))
+	if (unlikely(v.total > MAX_RW_COUNT))
 		return -EINVAL;
-	return regbuf_iter(iter, ddir, vec->bvec, done, 0, total);
+	return regbuf_iter(iter, ddir, vec->bvec, v.bvec - vec->bvec, 0,
+			   v.total);
 }

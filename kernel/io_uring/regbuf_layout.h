@@ -51,11 +51,14 @@
 #ifdef __KERNEL__
 #include <linux/bitops.h>
 #include <linux/bvec.h>
+#include <linux/llist.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/refcount.h>
 #include <linux/types.h>
 #endif
+
+struct io_regbuf_acct;
 
 enum {
 	IO_REGBUF_UNIFORM,
@@ -77,25 +80,38 @@ enum {
  * @dir: what it can be used for, IO_BUF_DEST and IO_BUF_SOURCE
  * @layout: IO_REGBUF_UNIFORM, _MIXED or _LINEAR
  * @shift: of the bytes in a bvec (uniform), or the pages in a bucket (mixed)
+ * @task_work: to release it, once it has no references; nobody looks at the
+ *	address and the length then
+ * @late: the same, where no task can do that
  * @release: called with @priv at the end of a buffer of the kernel
  * @priv: for @release
+ * @acct: of a user's buffer, what it is charged to, or NULL
  * @acct_pages: of a user's buffer, the pages that were charged when it was
  *	registered; what other buffers were charged for is not among them
  * @bvec: the memory
  */
 struct io_mapped_ubuf {
-	u64		ubuf;
-	size_t		len;
+	union {
+		struct {
+			u64		ubuf;
+			size_t		len;
+		};
+		struct callback_head	task_work;
+		struct llist_node	late;
+	};
 	unsigned int	nr_bvecs;
 	refcount_t	refs;
 	u8		flags;
 	u8		dir;
 	u8		layout;
 	u8		shift;
-	void		(*release)(void *priv);
+	union {
+		void		(*release)(void *priv);
+		unsigned long	acct_pages;
+	};
 	union {
 		void		*priv;
-		unsigned long	acct_pages;
+		struct io_regbuf_acct *acct;
 	};
 	struct bio_vec	bvec[] __counted_by(nr_bvecs);
 };
@@ -324,18 +340,48 @@ static __always_inline void regbuf_fill_run(struct regbuf_fill *f,
 	f->max = f->unit;
 }
 
-/* Only now it is known which bvec is the last one. */
-static inline void regbuf_fill_end(struct regbuf_fill *f)
+/* A buffer need not start and end with a page. */
+static inline void regbuf_trim(struct io_mapped_ubuf *imu)
 {
-	struct io_mapped_ubuf *imu = f->imu;
 	u32 head = imu->ubuf & (PAGE_SIZE - 1);
 	u32 tail = -(imu->ubuf + imu->len) & (PAGE_SIZE - 1);
 
 	imu->bvec[0].bv_offset = head;
 	imu->bvec[0].bv_len -= head;
-	f->bvec[-1].bv_len -= tail;
+	imu->bvec[imu->nr_bvecs - 1].bv_len -= tail;
+}
+
+static inline void regbuf_fill_end(struct regbuf_fill *f)
+{
+	regbuf_trim(f->imu);
 	while (f->nr_middles--)
-		*f->middle++ = imu->nr_bvecs - 1;
+		*f->middle++ = f->imu->nr_bvecs - 1;
+}
+
+/*
+ * Where the runs of a buffer are in ->bvec already, one for each: is it stored
+ * like this? ->ubuf and ->len are set.
+ */
+static inline bool regbuf_fill_in_place(struct io_mapped_ubuf *imu, u32 nr_runs)
+{
+	struct regbuf_tally t = { };
+	struct regbuf_layout l;
+	u32 i;
+
+	if (nr_runs == 1) {
+		l.shift = IO_REGBUF_MAX_SHIFT;
+	} else {
+		for (i = 0; i < nr_runs; i++)
+			regbuf_tally_run(&t, imu->bvec[i].bv_len >> PAGE_SHIFT);
+		regbuf_layout_uniform(&t, &l);
+		if (l.nr_bvecs != nr_runs)
+			return false;
+	}
+	imu->nr_bvecs = nr_runs;
+	imu->layout = IO_REGBUF_UNIFORM;
+	imu->shift = l.shift;
+	regbuf_trim(imu);
+	return true;
 }
 
 static __always_inline u32 regbuf_seek_uniform(const struct io_mapped_ubuf *imu,

@@ -7,7 +7,9 @@
  * buffers share memory.
  */
 #include <linux/errno.h>
+#include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/overflow.h>
 #include <linux/pin_runs.h>
 #include <linux/sched/signal.h>
@@ -95,15 +97,92 @@ int io_regbuf_describe(const struct io_mapped_ubuf *imu,
 	return 0;
 }
 
+/*
+ * How the pages of a file lie in the page cache is told to those only whom
+ * mincore() tells whether they are there. That is asked of the mapping, which
+ * has to be the one whose pages these still are.
+ */
+static bool io_regbuf_may_tell_file(struct mm_struct *mm, unsigned long start,
+				    unsigned long end, struct folio *folio)
+{
+	while (start < end) {
+		struct vm_area_struct *vma = vma_lookup(mm, start);
+
+		if (!vma || !vma->vm_file || !can_do_mincore(vma) ||
+		    vma->vm_file->f_mapping != READ_ONCE(folio->mapping))
+			return false;
+		start = vma->vm_end;
+	}
+	return true;
+}
+
+static int io_regbuf_may_tell(struct io_ring_ctx *ctx,
+			      const struct io_mapped_ubuf *imu)
+{
+	struct mm_struct *mm = current->mm;
+	unsigned long addr = imu->ubuf;
+	unsigned int i;
+	int ret = 0;
+
+	/* What can be written to is the caller's own, or may be written to. */
+	if (imu->dir & IO_BUF_DEST)
+		return 0;
+	if (mm != ctx->mm_account)
+		return -EACCES;
+
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+	for (i = 0; i < imu->nr_bvecs && !ret; i++) {
+		struct folio *folio = bvec_folio(&imu->bvec[i]);
+		unsigned long end = addr + imu->bvec[i].bv_len;
+
+		if (!folio_test_anon(folio) &&
+		    !io_regbuf_may_tell_file(mm, addr, end, folio))
+			ret = -EACCES;
+		else if (fatal_signal_pending(current))
+			ret = -EINTR;
+		addr = end;
+	}
+	mmap_read_unlock(mm);
+	return ret;
+}
+
+/*
+ * Only register calls take a buffer of user memory out of the table, so it stays
+ * while it is looked at. One of the kernel does not, and has few bvecs.
+ */
+static int io_regbuf_describe_slot(struct io_ring_ctx *ctx, unsigned int index,
+				   struct io_uring_buffer_layout *l)
+{
+	struct io_mapped_ubuf *imu = NULL;
+	struct io_rsrc_node *node;
+	int ret = -ENOENT;
+
+	mutex_lock(&ctx->uring_lock);
+	node = io_rsrc_node_lookup(&ctx->buf_table, index);
+	if (node) {
+		imu = node->buf;
+		if (imu->flags & IO_REGBUF_F_KBUF) {
+			ret = io_regbuf_describe(imu, l);
+			imu = NULL;
+		}
+	}
+	mutex_unlock(&ctx->uring_lock);
+	if (!imu)
+		return ret;
+	ret = io_regbuf_may_tell(ctx, imu);
+	return ret ?: io_regbuf_describe(imu, l);
+}
+
 /* IORING_REGISTER_BUFFER_LAYOUT */
 int io_register_buffer_layout(struct io_ring_ctx *ctx, void __user *arg,
 			      unsigned int size)
 {
-	struct io_rsrc_data *data = &ctx->buf_table;
+	unsigned int nr = ctx->buf_table.nr;
 	struct io_uring_buffer_layout l;
-	struct io_rsrc_node *node;
 	int ret;
 
+	lockdep_assert_held(&ctx->register_lock);
 	BUILD_BUG_ON(sizeof(l) != IORING_BUFFER_LAYOUT_SIZE_VER0);
 
 	if (size < IORING_BUFFER_LAYOUT_SIZE_VER0)
@@ -116,16 +195,13 @@ int io_register_buffer_layout(struct io_ring_ctx *ctx, void __user *arg,
 	if (l.resv)
 		return -EINVAL;
 
-	if (!data->nr)
+	if (!nr)
 		return -ENXIO;
-	if (l.index >= data->nr)
+	if (l.index >= nr)
 		return -EINVAL;
-	node = io_rsrc_node_lookup(data, l.index);
-	if (!node)
-		return -ENOENT;
 
 	l.resv2 = 0;
-	ret = io_regbuf_describe(node->buf, &l);
+	ret = io_regbuf_describe_slot(ctx, l.index, &l);
 	if (ret)
 		return ret;
 	return copy_struct_to_user(arg, size, &l, sizeof(l), NULL);

@@ -5,8 +5,11 @@
  * How many runs there are and what they look like is known only when all memory
  * is pinned. Until then they wait in a *stage*: chunks in the packed format of
  * <linux/pin_runs.h>, which takes 8 bytes for most runs and never more than
- * that for each page. Each chunk is charged for when it is full. No step after
- * that looks at single pages of a run.
+ * that for each page. No step after that looks at single pages of a run.
+ *
+ * What is pinned is charged for when a chunk is full, and before the task may
+ * sleep: not more than a chunk is pinned and not charged, and that only while
+ * this runs.
  *
  * The last run of a chunk that is full may go on in the next chunk. It is moved
  * there, where pin_user_runs_fast() makes it longer, so that every run ends up
@@ -62,69 +65,55 @@ static int regbuf_stage_move(struct regbuf_stage *stage, size_t bytes)
 	return 0;
 }
 
-/* Uncharge the first @nr runs of a chunk. */
-static void regbuf_uncharge_runs(struct regbuf_charge *charge,
-				 const struct pin_runs *runs, u32 nr)
+/*
+ * Charge for what is in the chunk, as has to be done before this task may
+ * sleep. A last run that may still get longer is looked at again next time: in
+ * the same folio it is the same user.
+ */
+static int regbuf_stage_charge(struct regbuf_stage *stage)
 {
-	struct pin_runs_iter it = { };
-	struct pin_run run;
+	struct pin_runs rest = stage->runs;
+	int ret;
 
-	while (it.i < nr && pin_runs_next(runs, &it, &run))
-		regbuf_uncharge_run(charge, run.pfn);
+	if (!stage->charge.acct || !rest.nr)
+		return 0;
+	ret = regbuf_charge_runs(&stage->charge, &stage->runs, stage->charged);
+	if (ret)
+		return ret;
+	stage->nr_charged = rest.nr;
+	if (PageCompound(pfn_to_page(pin_runs_pop(&rest).pfn))) {
+		stage->charged.i = rest.nr;
+		stage->charged.size = rest.nr_sizes;
+	} else {
+		stage->charged.i = stage->runs.nr;
+		stage->charged.size = stage->runs.nr_sizes;
+	}
+	return 0;
 }
 
 /*
- * Count the runs of a chunk and charge for them, or fail and do not charge for
- * any. The copies here and below are for the compiler: it keeps them in
- * registers, and knows the format.
+ * Count the runs of a chunk. The copies here and below are for the compiler: it
+ * keeps them in registers, and knows the format.
  */
-static int regbuf_stage_take(struct regbuf_stage *stage,
-			     const struct pin_runs *runs)
+static void regbuf_stage_tally(struct regbuf_stage *stage,
+			       const struct pin_runs *runs)
 {
-	struct regbuf_charge *charge = &stage->charge;
-	struct folio *folio = charge->folio;
 	struct regbuf_tally t = stage->tally;
 	struct pin_runs r = *runs;
 	struct pin_runs_iter it = { };
 	struct pin_run run;
-	int ret = 0;
 
 	r.format = PIN_RUNS_PFN;
-	if (charge->acct)
-		regbuf_charge_begin(charge);
-	while (!ret && it.i < runs->nr) {
+	while (it.i < runs->nr) {
 		/* The first run of all is told alone. */
 		r.nr = t.nr_runs ? runs->nr : 1;
-		if (!charge->acct) {
-			while (pin_runs_next(&r, &it, &run))
-				regbuf_tally_next(&t, run.nr_pages);
-		} else {
-			while (pin_runs_next(&r, &it, &run)) {
-				ret = regbuf_charge_run(charge, run.pfn);
-				if (unlikely(ret))
-					break;
-				regbuf_tally_next(&t, run.nr_pages);
-			}
-		}
+		while (pin_runs_next(&r, &it, &run))
+			regbuf_tally_next(&t, run.nr_pages);
 		if (!t.nr_runs)
 			regbuf_tally_first(&t);
 		t.nr_runs = stage->tally.nr_runs + it.i;
 	}
 	stage->tally = t;
-	if (!charge->acct)
-		return 0;
-
-	/* The run that failed is not charged. */
-	if (ret)
-		it.i--;
-	else
-		ret = regbuf_charge_commit(charge);
-	if (ret) {
-		charge->folio = folio;
-		regbuf_uncharge_runs(charge, &r, it.i);
-	}
-	regbuf_charge_end(charge);
-	return ret;
 }
 
 static void regbuf_fill_chunk(struct regbuf_fill *fill,
@@ -162,6 +151,9 @@ static int regbuf_stage_next_chunk(struct regbuf_stage *stage,
 
 	BUILD_BUG_ON(PAGE_SIZE / sizeof(u64) > U16_MAX);
 
+	ret = regbuf_stage_charge(stage);
+	if (ret)
+		return ret;
 	/* Eight bytes per page are enough for all of them. */
 	if (runs.entries == stage->first)
 		return regbuf_stage_move(stage, stage->nr_pages * sizeof(u64));
@@ -178,17 +170,58 @@ static int regbuf_stage_next_chunk(struct regbuf_stage *stage,
 		pin_runs_push(&next, last.pfn, last.nr_pages);
 	else
 		pin_runs_push(&runs, last.pfn, last.nr_pages);
+	stage->charged = (struct pin_runs_iter){ };
+	stage->nr_charged = next.nr;
 
-	ret = regbuf_stage_take(stage, &runs);
-	if (ret) {
-		regbuf_free_chunk(stage, &next);
-		return ret;
-	}
+	regbuf_stage_tally(stage, &runs);
 	page = virt_to_page(runs.entries);
 	set_page_private(page, runs.nr | (unsigned long)runs.nr_sizes << 16);
 	list_add_tail(&page->lru, &stage->full);
 	stage->runs = next;
 	return 0;
+}
+
+/*
+ * The page at @start cannot be pinned without sleeping. What is pinned is
+ * charged for first, and nothing new is pinned until the pages from there on,
+ * @nr_pages at most, are present. Where that was done and did not help, the
+ * page has to be unshared or migrated, or must not be pinned: then it is pinned
+ * alone.
+ *
+ * Returns how many pages were pinned, 0 for one more try, or an error.
+ */
+static long regbuf_stage_wait(struct regbuf_stage *stage, unsigned long start,
+			      unsigned long nr_pages, unsigned int gup_flags)
+{
+	int ret;
+
+	ret = regbuf_stage_charge(stage);
+	if (ret)
+		return ret;
+	if (start >= stage->faulted_in) {
+		nr_pages = min(nr_pages, stage->fault_pages);
+		stage->faulted_in = start + (nr_pages << PAGE_SHIFT);
+		stage->fault_pages = min(2 * stage->fault_pages,
+					 REGBUF_STAGE_FAULT_MAX);
+		if (!fault_in_user_runs(start, nr_pages, gup_flags))
+			return 0;
+	}
+	return pin_user_runs_fast(start, 1, gup_flags, &stage->runs);
+}
+
+/* Where nobody is charged, it does not matter what is pinned while we wait. */
+static long regbuf_stage_more(struct regbuf_stage *stage, unsigned long start,
+			      unsigned long nr_pages, unsigned int gup_flags)
+{
+	long ret;
+
+	if (!stage->charge.acct)
+		return pin_user_runs_fast(start, nr_pages, gup_flags,
+					  &stage->runs);
+	ret = pin_user_runs_fast_only(start, nr_pages, gup_flags, &stage->runs);
+	if (ret == -EAGAIN)
+		ret = regbuf_stage_wait(stage, start, nr_pages, gup_flags);
+	return ret;
 }
 
 /*
@@ -202,29 +235,27 @@ int regbuf_stage_pin(struct regbuf_stage *stage, unsigned long start,
 	long ret = 0;
 
 	stage->nr_pages = nr_pages;
+	stage->fault_pages = REGBUF_STAGE_FAULT_MIN;
 
 	if (left < PAGE_SIZE / sizeof(u64))
 		pin_runs_init(&stage->runs, stage->first, sizeof(stage->first));
 	else
 		ret = regbuf_new_chunk(&stage->runs, PAGE_SIZE);
 	while (!ret && left) {
-		ret = pin_user_runs_fast(start, left, gup_flags, &stage->runs);
+		ret = regbuf_stage_more(stage, start, left, gup_flags);
 		if (ret == -ENOSPC) {
 			ret = regbuf_stage_next_chunk(stage, left);
 		} else if (ret > 0) {
 			start += ret << PAGE_SHIFT;
 			left -= ret;
 			ret = 0;
-		} else if (!ret) {
-			ret = -EFAULT;
 		}
 	}
 	if (!ret)
-		ret = regbuf_stage_take(stage, &stage->runs);
+		ret = regbuf_stage_charge(stage);
 	if (ret)
 		return ret;
-
-	stage->complete = true;
+	regbuf_stage_tally(stage, &stage->runs);
 	if (WARN_ON_ONCE(stage->tally.nr_pages != stage->nr_pages))
 		return -EFAULT;
 	return 0;
@@ -249,22 +280,19 @@ void regbuf_stage_shrink(struct regbuf_stage *stage,
 }
 
 /*
- * Store the runs of a chunk, or release them if @fill is NULL. Those that were
- * charged are uncharged by @undo then.
+ * Store the runs of a chunk, or release them if @fill is NULL. Of those, the
+ * first @nr_charged are uncharged by @undo.
  */
 static void regbuf_stage_end_chunk(const struct regbuf_stage *stage,
-				   struct pin_runs *runs,
+				   struct pin_runs *runs, u32 nr_charged,
 				   struct regbuf_fill *fill,
 				   struct regbuf_charge *undo)
 {
 	if (fill) {
 		regbuf_fill_chunk(fill, runs);
 	} else {
-		if (undo->acct) {
-			regbuf_charge_begin(undo);
-			regbuf_uncharge_runs(undo, runs, runs->nr);
-			regbuf_uncharge_end(undo);
-		}
+		if (undo->acct)
+			regbuf_uncharge_runs(undo, runs, nr_charged);
 		unpin_user_runs(runs, UNPIN_CLEAN);
 	}
 	regbuf_free_chunk(stage, runs);
@@ -282,10 +310,9 @@ void regbuf_stage_end(struct regbuf_stage *stage, struct regbuf_fill *fill)
 		pin_runs_init(&runs, page_address(page), PAGE_SIZE);
 		runs.nr = page_private(page) & U16_MAX;
 		runs.nr_sizes = page_private(page) >> 16;
-		regbuf_stage_end_chunk(stage, &runs, fill, &undo);
+		regbuf_stage_end_chunk(stage, &runs, runs.nr, fill, &undo);
 	}
-	if (!stage->complete)
-		undo.acct = NULL;
 	if (stage->runs.entries)
-		regbuf_stage_end_chunk(stage, &stage->runs, fill, &undo);
+		regbuf_stage_end_chunk(stage, &stage->runs, stage->nr_charged,
+				       fill, &undo);
 }

@@ -11,6 +11,10 @@
 /* Runs of a small buffer that wait on the stack */
 #define REGBUF_STAGE_RUNS	16
 
+/* Pages that are faulted in at a time: twice as many each time it is needed */
+#define REGBUF_STAGE_FAULT_MIN	8UL
+#define REGBUF_STAGE_FAULT_MAX	512UL
+
 /**
  * struct regbuf_stage - runs of a buffer that are pinned but not stored yet
  * @nr_pages: of the buffer
@@ -18,8 +22,11 @@
  * @full: pages of the chunks before it, linked by ->lru. The numbers of runs
  *	  and of sizes are in ->private.
  * @tally: of the runs in @full and, after regbuf_stage_pin(), of all
- * @charge: for the same runs
- * @complete: @runs is among them
+ * @charge: for the runs in @full, and for the first @nr_charged in @runs
+ * @nr_charged: see there
+ * @charged: where to go on in @runs
+ * @faulted_in: up to which address pages were faulted in
+ * @fault_pages: how many to fault in next time
  * @first: the first chunk of a buffer whose runs would not fill a page
  */
 struct regbuf_stage {
@@ -28,7 +35,10 @@ struct regbuf_stage {
 	struct list_head	full;
 	struct regbuf_tally	tally;
 	struct regbuf_charge	charge;
-	bool			complete;
+	u32			nr_charged;
+	struct pin_runs_iter	charged;
+	unsigned long		faulted_in;
+	unsigned long		fault_pages;
 	u64			first[REGBUF_STAGE_RUNS];
 };
 

@@ -360,6 +360,87 @@ static long pin_runs_slow(struct run_builder *b, unsigned long start,
 	return ret;
 }
 
+static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
+			    unsigned int gup_flags, struct pin_runs *runs)
+{
+	const unsigned int allowed = FOLL_WRITE | FOLL_LONGTERM | FOLL_FORCE |
+				     FOLL_NOFAULT | FOLL_PCI_P2PDMA |
+				     FOLL_HONOR_NUMA_FAULT;
+	struct run_builder checkpoint;
+	struct gup_out out = { .pinned.item = NR_FOLL_PIN_ACQUIRED };
+	struct page **pages = NULL;
+	unsigned long len, end, addr;
+	long ret = 0;
+
+	if (WARN_ON_ONCE(gup_flags & ~(allowed | FOLL_FAST_ONLY)) ||
+	    WARN_ON_ONCE((gup_flags & FOLL_LONGTERM) &&
+			 (gup_flags & FOLL_PCI_P2PDMA)))
+		return -EINVAL;
+
+	start = untagged_addr(start) & PAGE_MASK;
+	if (check_shl_overflow(nr_pages, PAGE_SHIFT, &len) ||
+	    check_add_overflow(start, len, &end))
+		return -EOVERFLOW;
+	if (end > TASK_SIZE_MAX)
+		return -EFAULT;
+
+	if (!(gup_flags & FOLL_FAST_ONLY))
+		might_lock_read(&current->mm->mmap_lock);
+	gup_flags |= FOLL_PIN;
+
+	run_builder_resume(&out.builder, runs);
+	addr = start;
+	while (addr < end) {
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
+		cond_resched();
+
+		checkpoint = out.builder;
+		out.nr = 0;
+		out.budget = GUP_SECTION_ENTRIES;
+		out.plenty = 0;
+		out.full = false;
+		if (likely(gup_fast_section(addr, end, gup_flags, &out))) {
+			addr += out.nr << PAGE_SHIFT;
+			if (out.nr && !out.full)
+				continue;
+		} else {
+			/* Undone, and with it what made the chunk full */
+			run_builder_rollback(&out.builder, &checkpoint);
+			out.full = false;
+		}
+
+		if ((out.nr && out.full) || run_builder_room(&out.builder) <
+		    pin_run_bytes(out.builder.runs.format, 0, 1)) {
+			ret = -ENOSPC;
+			break;
+		}
+		if (gup_flags & FOLL_FAST_ONLY) {
+			ret = -EAGAIN;
+			break;
+		}
+		if (!pages) {
+			pages = (struct page **)__get_free_page(GFP_KERNEL);
+			if (!pages) {
+				ret = -ENOMEM;
+				break;
+			}
+		}
+		ret = pin_runs_slow(&out.builder, addr, (end - addr) >> PAGE_SHIFT,
+				    pages, gup_flags);
+		if (ret <= 0)
+			break;
+		addr += ret << PAGE_SHIFT;
+	}
+	free_page((unsigned long)pages);
+	run_builder_close(&out.builder);
+	*runs = out.builder.runs;
+
+	return addr > start ? (addr - start) >> PAGE_SHIFT : ret;
+}
+
 /**
  * pin_user_runs_fast() - pin user memory as runs of folio pages
  * @start: user address, any address in the first page
@@ -405,76 +486,60 @@ static long pin_runs_slow(struct run_builder *b, unsigned long start,
 long pin_user_runs_fast(unsigned long start, unsigned long nr_pages,
 			unsigned int gup_flags, struct pin_runs *runs)
 {
-	const unsigned int allowed = FOLL_WRITE | FOLL_LONGTERM | FOLL_FORCE |
-				     FOLL_NOFAULT | FOLL_PCI_P2PDMA |
-				     FOLL_HONOR_NUMA_FAULT;
-	struct run_builder checkpoint;
-	struct gup_out out = { .pinned.item = NR_FOLL_PIN_ACQUIRED };
-	struct page **pages = NULL;
-	unsigned long len, end, addr;
-	long ret = 0;
-
-	if (WARN_ON_ONCE(gup_flags & ~allowed) ||
-	    WARN_ON_ONCE((gup_flags & FOLL_LONGTERM) &&
-			 (gup_flags & FOLL_PCI_P2PDMA)))
-		return -EINVAL;
-
-	start = untagged_addr(start) & PAGE_MASK;
-	if (check_shl_overflow(nr_pages, PAGE_SHIFT, &len) ||
-	    check_add_overflow(start, len, &end))
-		return -EOVERFLOW;
-	if (end > TASK_SIZE_MAX)
-		return -EFAULT;
-
-	might_lock_read(&current->mm->mmap_lock);
-	gup_flags |= FOLL_PIN;
-
-	run_builder_resume(&out.builder, runs);
-	addr = start;
-	while (addr < end) {
-		if (fatal_signal_pending(current)) {
-			ret = -EINTR;
-			break;
-		}
-		cond_resched();
-
-		checkpoint = out.builder;
-		out.nr = 0;
-		out.budget = GUP_SECTION_ENTRIES;
-		out.plenty = 0;
-		out.full = false;
-		if (likely(gup_fast_section(addr, end, gup_flags, &out))) {
-			addr += out.nr << PAGE_SHIFT;
-			if (out.nr && !out.full)
-				continue;
-		} else {
-			/* Undone, and with it what made the chunk full */
-			run_builder_rollback(&out.builder, &checkpoint);
-			out.full = false;
-		}
-
-		if ((out.nr && out.full) || run_builder_room(&out.builder) <
-		    pin_run_bytes(out.builder.runs.format, 0, 1)) {
-			ret = -ENOSPC;
-			break;
-		}
-		if (!pages) {
-			pages = (struct page **)__get_free_page(GFP_KERNEL);
-			if (!pages) {
-				ret = -ENOMEM;
-				break;
-			}
-		}
-		ret = pin_runs_slow(&out.builder, addr, (end - addr) >> PAGE_SHIFT,
-				    pages, gup_flags);
-		if (ret <= 0)
-			break;
-		addr += ret << PAGE_SHIFT;
-	}
-	free_page((unsigned long)pages);
-	run_builder_close(&out.builder);
-	*runs = out.builder.runs;
-
-	return addr > start ? (addr - start) >> PAGE_SHIFT : ret;
+	return __pin_user_runs(start, nr_pages, gup_flags, runs);
 }
 EXPORT_SYMBOL_GPL(pin_user_runs_fast);
+
+/**
+ * pin_user_runs_fast_only() - pin what can be pinned without sleeping for it
+ * @start: user address, any address in the first page
+ * @nr_pages: number of pages from there on
+ * @gup_flags: as for pin_user_runs_fast()
+ * @runs: chunk that the runs are appended to
+ *
+ * As pin_user_runs_fast(), but the call ends where the walk without locks does.
+ * For those who must not have new pins while they wait for memory.
+ *
+ * Context: Process context. Gives way to others, but waits for nothing.
+ * Return: As pin_user_runs_fast(), and -EAGAIN if the first page is not there,
+ *	   has to be unshared or migrated, or must not be pinned.
+ */
+long pin_user_runs_fast_only(unsigned long start, unsigned long nr_pages,
+			     unsigned int gup_flags, struct pin_runs *runs)
+{
+	return __pin_user_runs(start, nr_pages, gup_flags | FOLL_FAST_ONLY,
+			       runs);
+}
+
+/**
+ * fault_in_user_runs() - make pages present, and pin nothing
+ * @start: user address of the first page
+ * @nr_pages: number of pages from there on
+ * @gup_flags: FOLL_WRITE for pages that will be pinned with it
+ *
+ * For the users of pin_user_runs_fast_only(), where that cannot go on. The pages
+ * may be gone again before they are pinned, and there are pages that have to be
+ * pinned to be unshared or migrated.
+ *
+ * Context: Process context, may sleep. Takes mmap_lock for reading.
+ * Return: 0 if some of the pages were made present, from the first one on, or
+ *	   an error.
+ */
+int fault_in_user_runs(unsigned long start, unsigned long nr_pages,
+		       unsigned int gup_flags)
+{
+	struct mm_struct *mm = current->mm;
+	int locked = 1;
+	long ret;
+
+	if (!IS_ENABLED(CONFIG_MMU))
+		return -EFAULT;
+	start = untagged_addr(start) & PAGE_MASK;
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+	ret = faultin_page_range(mm, start, start + (nr_pages << PAGE_SHIFT),
+				 gup_flags & FOLL_WRITE, &locked);
+	if (locked)
+		mmap_read_unlock(mm);
+	return ret > 0 ? 0 : ret ?: -EFAULT;
+}

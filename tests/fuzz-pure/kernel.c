@@ -10,6 +10,9 @@ struct chunk_page {
 };
 
 unsigned long fuzz_allocated, fuzz_fail_alloc;
+bool fuzz_spinning;
+struct task_struct fuzz_task = { .flags = PF_KTHREAD };
+void (*fuzz_sleeps)(void);
 long fuzz_stats[FUZZ_NR_STATS];
 static struct chunk_page *chunk_pages;
 
@@ -97,18 +100,19 @@ void *xa_load(struct xarray *xa, unsigned long index)
 	return i < xa->nr ? xa->entries[i].ptr : NULL;
 }
 
-void *xa_store(struct xarray *xa, unsigned long index, void *ptr, gfp_t gfp)
+int xa_insert(struct xarray *xa, unsigned long index, void *ptr, gfp_t gfp)
 {
-	void *entry = fuzz_alloc(1);
+	void *entry;
 
-	(void)gfp;
-	must(!xa_load(xa, index));
+	if (xa_load(xa, index))
+		return -EBUSY;
+	entry = fuzz_alloc_gfp(1, gfp);
 	if (!entry)
-		return ERR_PTR(-ENOMEM);
+		return -ENOMEM;
 	fuzz_free(entry);
 	xa->entries = realloc(xa->entries, (xa->nr + 1) * sizeof(*xa->entries));
 	xa->entries[xa->nr++] = (struct xa_entry){ index, ptr };
-	return NULL;
+	return 0;
 }
 
 void *xa_erase(struct xarray *xa, unsigned long index)

@@ -35,7 +35,10 @@ typedef unsigned int gfp_t;
 #define __always_inline		inline __attribute__((always_inline))
 #define likely(x)		__builtin_expect(!!(x), 1)
 #define unlikely(x)		__builtin_expect(!!(x), 0)
-#define IS_ENABLED(option)	0
+#define IS_ENABLED(option)	FUZZ_IS_##option
+#define FUZZ_IS_CONFIG_KUNIT	0
+#define FUZZ_IS_CONFIG_MMU	1
+#define FUZZ_IS_CONFIG_PIN_RUNS_KUNIT_TEST	0
 #define EXPORT_SYMBOL_GPL(name)	struct fuzz_semicolon
 #define BUILD_BUG_ON(condition)	_Static_assert(!(condition), #condition)
 
@@ -57,6 +60,8 @@ void fuzz_fail(const char *file, int line, const char *what) __attribute__((nore
 #define DIV_ROUND_UP(n, d)	(((n) + (d) - 1) / (d))
 #define min(a, b) \
 	({ __typeof__(a) a_ = (a); __typeof__(b) b_ = (b); a_ < b_ ? a_ : b_; })
+#define max(a, b) \
+	({ __typeof__(a) a_ = (a); __typeof__(b) b_ = (b); a_ > b_ ? a_ : b_; })
 #define min_t(type, a, b)	min((type)(a), (type)(b))
 #define min3(a, b, c)		min(min(a, b), c)
 #define container_of(ptr, type, member) \
@@ -115,33 +120,6 @@ static inline void list_add_tail(struct list_head *entry, struct list_head *head
 	head->prev = entry;
 }
 
-struct hlist_node {
-	struct hlist_node *next, **pprev;
-};
-
-#define DEFINE_HASHTABLE(name, bits)	struct hlist_node *name
-#define hash_for_each_possible(table, obj, member, key)				\
-	for (struct hlist_node *node_ = (table);				\
-	     node_ && ((obj) = container_of(node_, __typeof__(*obj), member), true); \
-	     node_ = node_->next)
-#define hash_add(table, entry, key)	fuzz_hash_add(&(table), entry)
-
-static inline void fuzz_hash_add(struct hlist_node **head, struct hlist_node *entry)
-{
-	entry->next = *head;
-	entry->pprev = head;
-	if (*head)
-		(*head)->pprev = &entry->next;
-	*head = entry;
-}
-
-static inline void hash_del(struct hlist_node *entry)
-{
-	*entry->pprev = entry->next;
-	if (entry->next)
-		entry->next->pprev = entry->pprev;
-}
-
 typedef struct {
 	int refs;
 } refcount_t;
@@ -149,6 +127,11 @@ typedef struct {
 static inline void refcount_set(refcount_t *r, int n)
 {
 	r->refs = n;
+}
+
+static inline bool refcount_inc_not_zero(refcount_t *r)
+{
+	return r->refs && r->refs++;
 }
 
 static inline void refcount_inc(refcount_t *r)
@@ -167,7 +150,6 @@ struct mutex {
 	bool locked;
 };
 
-#define DEFINE_MUTEX(name)	struct mutex name
 #define __must_hold(lock)
 static inline void mutex_init(struct mutex *m)
 {
@@ -186,24 +168,26 @@ static inline void mutex_unlock(struct mutex *m)
 	m->locked = false;
 }
 
-static inline bool refcount_dec_and_mutex_lock(refcount_t *r, struct mutex *m)
-{
-	if (!refcount_dec_and_test(r))
-		return false;
-	mutex_lock(m);
-	return true;
-}
+extern bool fuzz_spinning;
+typedef struct mutex spinlock_t;
+#define spin_lock_init(lock)	mutex_init(lock)
+#define spin_lock(lock)		(mutex_lock(lock), (void)(fuzz_spinning = true))
+#define spin_unlock(lock)	((void)(fuzz_spinning = false), mutex_unlock(lock))
+#define lockdep_assert_held(lock)	must((lock)->locked)
 
-static inline void fuzz_guard_end(struct mutex **m)
-{
-	mutex_unlock(*m);
-}
+struct callback_head {
+	struct callback_head *next;
+	void (*func)(struct callback_head *head);
+};
 
-#define guard(type)		fuzz_guard
-#define fuzz_guard(m)								\
-	struct mutex *guard_ __attribute__((cleanup(fuzz_guard_end))) =		\
-		(mutex_lock(m), (m));						\
-	(void)guard_
+#define rcu_head		callback_head
+#define guard(type)		fuzz_guard_##type
+#define fuzz_guard_rcu()	do { } while (0)
+#define kfree_rcu(ptr, member)	fuzz_free(ptr)
+
+struct llist_node {
+	struct llist_node *next;
+};
 
 #define cond_resched()		do { } while (0)
 #define might_lock_read(lock)	do { } while (0)
@@ -212,6 +196,8 @@ static inline void fuzz_guard_end(struct mutex **m)
 
 #define GFP_KERNEL		0u
 #define GFP_KERNEL_ACCOUNT	1u
+#define GFP_NOWAIT		4u
+#define __GFP_ACCOUNT		1u
 #define __GFP_NOWARN		2u
 
 void *fuzz_alloc(size_t bytes);
@@ -219,12 +205,31 @@ void fuzz_free(const void *addr);
 /* Those that there are, and which one from now on fails; 0: none does */
 extern unsigned long fuzz_allocated, fuzz_fail_alloc;
 
-#define kmalloc(bytes, gfp)	fuzz_alloc(bytes)
-#define kvmalloc(bytes, gfp)	fuzz_alloc(bytes)
-#define __vmalloc(bytes, gfp)	fuzz_alloc(bytes)
+/* What a task must not have when it sleeps is looked at by who knows it. */
+extern void (*fuzz_sleeps)(void);
+
+static inline void fuzz_may_sleep(void)
+{
+	must(!fuzz_spinning);
+	if (fuzz_sleeps)
+		fuzz_sleeps();
+}
+
+static inline void *fuzz_alloc_gfp(size_t bytes, gfp_t gfp)
+{
+	if (!(gfp & GFP_NOWAIT))
+		fuzz_may_sleep();
+	return fuzz_alloc(bytes);
+}
+
+#define kmalloc(bytes, gfp)	fuzz_alloc_gfp(bytes, gfp)
+#define kvmalloc(bytes, gfp)	fuzz_alloc_gfp(bytes, gfp)
+#define __vmalloc(bytes, gfp)	fuzz_alloc_gfp(bytes, gfp)
+#define kvmalloc_flex(obj, member, nr)						\
+	fuzz_alloc(sizeof(obj) + (nr) * sizeof((obj).member[0]))
 #define kzalloc_obj(obj, gfp)							\
 	({									\
-		void *zeroed_ = fuzz_alloc(sizeof(obj));			\
+		void *zeroed_ = fuzz_alloc_gfp(sizeof(obj), gfp);		\
 		zeroed_ ? memset(zeroed_, 0, sizeof(obj)) : NULL;		\
 	})
 #define kfree(addr)		fuzz_free(addr)
@@ -259,9 +264,8 @@ static inline void xa_destroy(struct xarray *xa)
 }
 
 void *xa_load(struct xarray *xa, unsigned long index);
-void *xa_store(struct xarray *xa, unsigned long index, void *ptr, gfp_t gfp);
+int xa_insert(struct xarray *xa, unsigned long index, void *ptr, gfp_t gfp);
 void *xa_erase(struct xarray *xa, unsigned long index);
-#define xa_err(ptr)		(IS_ERR(ptr) ? (int)PTR_ERR(ptr) : 0)
 
 /* --- pages ------------------------------------------------------------------------------ */
 
@@ -347,8 +351,25 @@ static inline void gup_pin_stat_flush(struct gup_pin_stat *stat)
 #define FOLL_PCI_P2PDMA		16u
 #define FOLL_HONOR_NUMA_FAULT	32u
 #define FOLL_PIN		64u
+#define FOLL_FAST_ONLY		128u
 
-#define current			NULL
+/* Tasks that are left to return to user space do not exist: see task_work_add(). */
+#define PF_KTHREAD		1u
+struct mm_struct {
+	unsigned long pinned_vm;
+};
+
+struct task_struct {
+	unsigned int flags;
+	struct mm_struct *mm;
+};
+
+extern struct task_struct fuzz_task;
+#define current			(&fuzz_task)
+#define mmap_read_lock_killable(mm)	((void)(mm), false)
+#define mmap_read_unlock(mm)	((void)(mm))
+long faultin_page_range(struct mm_struct *mm, unsigned long start, unsigned long end, bool write,
+			int *locked);
 bool fatal_signal_pending(void *task);
 
 unsigned long __get_free_page(gfp_t gfp);

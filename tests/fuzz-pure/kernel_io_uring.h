@@ -16,13 +16,11 @@
 #define IO_URING_F_UNLOCKED	1u
 
 struct io_uring_buffer_layout;
+struct io_uring_clone_buffers;
+struct io_uring_rsrc_update2;
 
 struct user_struct {
 	unsigned long locked_vm, limit;
-};
-
-struct mm_struct {
-	unsigned long pinned_vm;
 };
 
 struct io_rsrc_node {
@@ -41,11 +39,11 @@ struct io_alloc_cache {
 };
 
 struct io_ring_ctx {
-	struct mutex uring_lock;
+	struct mutex uring_lock, register_lock;
 	struct user_struct *user;
 	struct mm_struct *mm_account;
 	struct io_regbuf_acct *buf_acct;
-	struct io_alloc_cache imu_cache, node_cache;
+	struct io_alloc_cache imu_cache, node_cache, ubuf_cache;
 	struct io_rsrc_data buf_table;
 };
 
@@ -73,9 +71,9 @@ struct io_rsrc_node *io_find_buf_node(struct io_kiocb *req, unsigned int issue_f
 #define cmd_to_io_kiocb(cmd)			(&(cmd)->req)
 #define io_ring_submit_lock(ctx, flags)		((void)(ctx))
 #define io_ring_submit_unlock(ctx, flags)	((void)(ctx))
-#define io_cache_alloc(cache, gfp)		fuzz_alloc((cache)->elem_size)
+#define io_cache_alloc(cache, gfp)		fuzz_alloc_gfp((cache)->elem_size, gfp)
 #define io_cache_free(cache, obj)		fuzz_free(obj)
-#define get_uid(user)				(user)
+#define get_uid(user)				((void)(user))
 #define free_uid(user)				((void)(user))
 #define mmgrab(mm)				((void)(mm))
 #define mmdrop(mm)				((void)(mm))
@@ -123,6 +121,122 @@ static inline int io_vec_realloc(struct iou_vec *vec, unsigned int nr)
 	vec->nr = nr;
 	return 0;
 }
+
+/* The table of accounts: a list */
+struct rhash_head {
+	struct rhash_head *next;
+};
+
+struct rhashtable_params {
+	size_t head_offset, key_offset, key_len;
+	bool automatic_shrinking;
+};
+
+struct rhashtable {
+	struct rhash_head *first;
+};
+
+static inline int rhashtable_init(struct rhashtable *ht, const struct rhashtable_params *params)
+{
+	(void)params;
+	ht->first = NULL;
+	return 0;
+}
+
+static inline void *rhashtable_lookup(struct rhashtable *ht, const void *key,
+				      struct rhashtable_params params)
+{
+	for (struct rhash_head *head = ht->first; head; head = head->next) {
+		char *obj = (char *)head - params.head_offset;
+
+		if (!memcmp(obj + params.key_offset, key, params.key_len))
+			return obj;
+	}
+	return NULL;
+}
+
+static inline void *rhashtable_lookup_get_insert_fast(struct rhashtable *ht,
+						      struct rhash_head *head,
+						      struct rhashtable_params params)
+{
+	char *obj = (char *)head - params.head_offset;
+	void *old = rhashtable_lookup(ht, obj + params.key_offset, params);
+
+	if (old)
+		return old;
+	head->next = ht->first;
+	ht->first = head;
+	return NULL;
+}
+
+static inline int rhashtable_remove_fast(struct rhashtable *ht, struct rhash_head *head,
+					 struct rhashtable_params params)
+{
+	struct rhash_head **p = &ht->first;
+
+	(void)params;
+	while (*p && *p != head)
+		p = &(*p)->next;
+	if (!*p)
+		return -ENOENT;
+	*p = head->next;
+	return 0;
+}
+
+static inline int rhashtable_replace_fast(struct rhashtable *ht, struct rhash_head *old,
+					  struct rhash_head *head,
+					  struct rhashtable_params params)
+{
+	int ret = rhashtable_remove_fast(ht, old, params);
+
+	if (ret)
+		return ret;
+	head->next = ht->first;
+	ht->first = head;
+	return 0;
+}
+
+#define __init
+#define __initcall(fn)	static void __attribute__((constructor)) init_##fn(void) { fn(); }
+
+/* No task returns to user space here: what is left to one is done at once, by a worker. */
+#define TWA_RESUME		1
+#define init_task_work(work, fn)	((work)->func = (fn))
+#define task_work_add(task, work, how)	(-ESRCH)
+
+struct llist_head {
+	struct llist_node *first;
+};
+
+struct work_struct {
+	void (*func)(struct work_struct *work);
+};
+
+#define LLIST_HEAD(name)	struct llist_head name
+#define DECLARE_WORK(name, fn)	struct work_struct name = { .func = (fn) }
+#define queue_work(queue, work)	(work)->func(work)
+
+static inline bool llist_add(struct llist_node *node, struct llist_head *head)
+{
+	node->next = head->first;
+	head->first = node;
+	return !node->next;
+}
+
+static inline struct llist_node *llist_del_all(struct llist_head *head)
+{
+	struct llist_node *first = head->first;
+
+	head->first = NULL;
+	return first;
+}
+
+#define llist_entry_(node, type, member) \
+	((node) ? container_of(node, type, member) : NULL)
+#define llist_for_each_entry_safe(pos, n, node, member)				\
+	for (pos = llist_entry_(node, __typeof__(*pos), member);		\
+	     pos && (n = llist_entry_(pos->member.next, __typeof__(*n), member), true); \
+	     pos = n)
 
 /* Buffers of the kernel are not fuzzed: this is only so that the file compiles. */
 struct request {

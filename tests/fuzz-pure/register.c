@@ -9,6 +9,7 @@
  * count for each.
  */
 #include "io_uring/regbuf.c"
+#include "io_uring/regbuf_import.c"
 
 #include "world.h"
 
@@ -26,6 +27,14 @@ static struct mm_struct mm;
 static struct io_ring_ctx rings[2];
 static struct slot slots[NR_SLOTS];
 static u32 pins[WORLD_PFNS];
+
+/* There are no buffers of the kernel here. */
+bool io_buffer_slot_busy(struct io_ring_ctx *ctx, unsigned int slot)
+{
+	(void)ctx;
+	(void)slot;
+	return false;
+}
 
 static unsigned long head_of(unsigned long pfn)
 {
@@ -73,6 +82,28 @@ static void check_all(void)
 	}
 }
 
+/*
+ * A task that sleeps has been charged for all that it has pinned, but for one folio. What is
+ * charged ahead may be more than what is pinned.
+ */
+static void check_sleeper(void)
+{
+	unsigned long pinned = 0, largest = 0;
+
+	memset(pins, 0, sizeof(pins));
+	for (u32 i = 0; i < world.nr_pages; i++) {
+		unsigned long head = head_of(world.pfn[i]);
+		unsigned long nr = 1UL << fuzz_pages[head].order;
+
+		if (pins[head] || !world_pins(head))
+			continue;
+		pins[head] = 1;
+		pinned += fuzz_pages[head].order ? nr : (unsigned long)world_pins(head);
+		largest = max(largest, nr);
+	}
+	must(pinned <= user.locked_vm + largest);
+}
+
 /* Every page of the buffer is the one of the table, by import and by walking the bvecs. */
 static void check_buffer(const struct slot *slot, u32 stride)
 {
@@ -111,10 +142,12 @@ static void do_register(struct slot *slot, struct io_ring_ctx *ring, struct inpu
 	fuzz_fail_alloc = how >= 192 ? 1 + (how & 15) : 0;
 	world.killed = world.fault = false;
 	world.quiet = how & 1;
-	mutex_lock(&ring->uring_lock);
+	fuzz_sleeps = check_sleeper;
+	mutex_lock(&ring->register_lock);
 	imu = io_regbuf_register(ring, WORLD_START + ((u64)page << PAGE_SHIFT) + head, len,
 				 how & 2 ? IO_BUF_SOURCE : IO_BUF_SOURCE | IO_BUF_DEST);
-	mutex_unlock(&ring->uring_lock);
+	mutex_unlock(&ring->register_lock);
+	fuzz_sleeps = NULL;
 	if (IS_ERR(imu)) {
 		long error = PTR_ERR(imu);
 
@@ -128,6 +161,19 @@ static void do_register(struct slot *slot, struct io_ring_ctx *ring, struct inpu
 	check_buffer(slot, 1 + (how >> 3 & 7));
 }
 
+/* By a register call, or by the last request */
+static void put_buffer(struct slot *slot, bool request)
+{
+	if (request) {
+		mutex_lock(&slot->ring->uring_lock);
+		io_regbuf_put_locked(slot->ring, slot->imu);
+		mutex_unlock(&slot->ring->uring_lock);
+	} else {
+		io_regbuf_put(slot->ring, slot->imu);
+	}
+	slot->imu = NULL;
+}
+
 static void step(struct input *in)
 {
 	u8 how = input_back_u8(in);
@@ -138,12 +184,10 @@ static void step(struct input *in)
 		user.limit = how & 1 ? ULONG_MAX : input_back_u64(in, 2);
 		return;
 	}
-	if (slot->imu) {
-		io_regbuf_put(slot->ring, slot->imu);
-		slot->imu = NULL;
-	}
+	if (slot->imu)
+		put_buffer(slot, how & 1);
 	if (how >= 160 && other->imu && other != slot) {
-		io_regbuf_clone(ring, other->ring, other->imu);
+		refcount_inc(&other->imu->refs);
 		*slot = *other;
 		slot->ring = ring;
 	} else if (how >= 32) {
@@ -165,7 +209,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		rings[i] = (struct io_ring_ctx){
 			.user = &user,
 			.mm_account = &mm,
-			.imu_cache.elem_size = sizeof(struct io_mapped_ubuf) +
+			.ubuf_cache.elem_size = sizeof(struct io_mapped_ubuf) +
 					       IO_CACHED_BVECS_SEGS * sizeof(struct bio_vec),
 		};
 	for (i = 0; i < 24 && in.size; i++) {
@@ -174,8 +218,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	}
 	for (i = 0; i < NR_SLOTS; i++) {
 		if (slots[i].imu)
-			io_regbuf_put(slots[i].ring, slots[i].imu);
-		slots[i].imu = NULL;
+			put_buffer(&slots[i], false);
 	}
 	check_all();
 	for (i = 0; i < 2; i++)

@@ -208,6 +208,19 @@ bool gup_fast_section(unsigned long start, unsigned long end, unsigned int gup_f
 	return what < 160 || what >= 192;
 }
 
+long faultin_page_range(struct mm_struct *mm, unsigned long start, unsigned long end, bool write,
+			int *locked)
+{
+	u8 what = event();
+
+	(void)mm;
+	(void)write;
+	(void)locked;
+	must(start < end && (end - WORLD_START) >> PAGE_SHIFT <= world.nr_pages);
+	fuzz_may_sleep();
+	return what >= 224 ? -EFAULT : (long)((end - start) >> PAGE_SHIFT);
+}
+
 long gup_slow(unsigned long start, unsigned long nr_pages, struct page **pages,
 	      unsigned int gup_flags)
 {
@@ -216,6 +229,7 @@ long gup_slow(unsigned long start, unsigned long nr_pages, struct page **pages,
 
 	(void)gup_flags;
 	must(nr_pages && nr_pages <= PAGE_SIZE / sizeof(*pages));
+	fuzz_may_sleep();
 	must(i + nr_pages <= world.nr_pages);
 	if (what >= 250) {
 		world.fault = true;

@@ -304,6 +304,10 @@ static inline struct pin_run pin_runs_pop(struct pin_runs *runs)
 
 long pin_user_runs_fast(unsigned long start, unsigned long nr_pages,
 			unsigned int gup_flags, struct pin_runs *runs);
+long pin_user_runs_fast_only(unsigned long start, unsigned long nr_pages,
+			     unsigned int gup_flags, struct pin_runs *runs);
+int fault_in_user_runs(unsigned long start, unsigned long nr_pages,
+		       unsigned int gup_flags);
 void unpin_user_runs(struct pin_runs *runs, enum unpin_dirty dirty);
 void unpin_user_bvecs(const struct bio_vec *bvecs, unsigned long nr_bvecs,
 		      enum unpin_dirty dirty);
