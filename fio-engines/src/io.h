@@ -23,7 +23,6 @@ void regbuf_io_take_tags(struct regbuf *rb);
 int regbuf_io_wait_tags(struct regbuf *rb);
 
 /* register.c: reg_mode=register */
-int regbuf_register_check(struct thread_data *td);
 enum fio_q_status regbuf_register_queue(struct thread_data *td, struct io_u *io_u);
 
 #endif
