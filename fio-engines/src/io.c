@@ -291,7 +291,7 @@ static int churn_after(struct regbuf *rb, unsigned int nr)
 
 static void count_io(struct regbuf *rb, const struct io_u *io_u, int res)
 {
-	if (!rb->io.first || res < 0 || !ddir_rw(io_u->ddir))
+	if (!rb->io.first || res <= 0 || !ddir_rw(io_u->ddir))
 		return;
 	rb->io.count[io_u->ddir]++;
 	rb->io.bytes[io_u->ddir] += res;
@@ -547,7 +547,7 @@ int regbuf_io_wait_tags(struct regbuf *rb)
 		regbuf_io_take_tags(rb);
 		fio_gettime(&now, NULL);
 		if (mtime_since(&start, &now) > 2000) {
-			log_err("regbuf: %llu of %llu tags did not come\n",
+			regbuf_say("%llu of %llu tags did not come",
 				(unsigned long long)(s->tags_due - s->tags_seen),
 				(unsigned long long)s->tags_due);
 			return ETIMEDOUT;

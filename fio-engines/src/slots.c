@@ -74,37 +74,34 @@ void regbuf_tag_seen(struct regbuf *rb, uint64_t user_data)
 
 /*
  * The limit on locked memory is the user's, and only this process can be seen.  What is
- * advised is for the shell that fio was started from.
+ * advised is for the shell that fio is started from.
  */
 static void explain_memlock(const struct regbuf *rb)
 {
-	const char *others = "; what other processes of this user have locked counts as well";
+	unsigned long long want, hard;
 	struct io_uring_ext_memlock m;
-	uint64_t want;
+	char remedy[256];
 	int ret;
 
 	ret = io_uring_ext_memlock_check(rb->arena->size, rb->arena->info.page_size, 1, 0, &m);
 	if ((ret && ret != -ENOMEM) || m.state & IO_URING_EXT_MEMLOCK_EXEMPT)
 		return;
 	want = (m.need + m.pinned + 1023) >> 10;
-	regbuf_say("%llu KiB of locked memory are needed, %llu KiB are in use by this process%s",
-		   (unsigned long long)(m.need + 1023) >> 10,
-		   (unsigned long long)m.pinned >> 10, others);
+	hard = m.hard >> 10;
 	if (!ret)
-		regbuf_say("RLIMIT_MEMLOCK is %llu KiB: that fits, if nobody else has any",
-			   (unsigned long long)m.soft >> 10);
+		snprintf(remedy, sizeof(remedy), "that fits, if nobody else has any");
 	else if (m.hard == IO_URING_EXT_UNLIMITED)
-		regbuf_say("RLIMIT_MEMLOCK is %llu KiB: 'ulimit -S -l unlimited'",
-			   (unsigned long long)m.soft >> 10);
-	else if (m.hard >> 10 >= want)
-		regbuf_say("RLIMIT_MEMLOCK is %llu KiB: 'ulimit -S -l %llu'",
-			   (unsigned long long)m.soft >> 10, (unsigned long long)m.hard >> 10);
+		snprintf(remedy, sizeof(remedy), "'ulimit -S -l unlimited'");
+	else if (hard >= want)
+		snprintf(remedy, sizeof(remedy), "'ulimit -S -l %llu'", hard);
 	else
-		regbuf_say("RLIMIT_MEMLOCK is %llu KiB and can be no more than %llu KiB: as "
-			   "root 'prlimit --memlock=%llu --pid $$' for that shell, or "
-			   "'memlock' in /etc/security/limits.conf",
-			   (unsigned long long)m.soft >> 10, (unsigned long long)m.hard >> 10,
-			   (unsigned long long)want << 10);
+		snprintf(remedy, sizeof(remedy), "it can be no more than %llu KiB; as root, for "
+			 "the shell that starts fio, 'prlimit --memlock=%llu --pid $$', or for "
+			 "good 'memlock' in /etc/security/limits.conf", hard, want << 10);
+	regbuf_say("%llu KiB of locked memory are needed, %llu KiB are in use by this process, "
+		   "other processes of this user count as well; RLIMIT_MEMLOCK is %llu KiB: %s",
+		   (unsigned long long)(m.need + 1023) >> 10, (unsigned long long)m.pinned >> 10,
+		   (unsigned long long)m.soft >> 10, remedy);
 }
 
 int regbuf_explain(struct regbuf *rb, int ret, const char *what)
