@@ -334,7 +334,7 @@ struct fio_option regbuf_option_table[] = {
 			"page that it was in (anonymous memory only)",
 	},
 	{
-		BYTES("arena_seed", arena_seed, 0, 1ULL << 63),
+		BYTES("arena_seed", arena_seed, 0, MAX_BYTES),
 		.lname = "Seed",
 		.def = "1",
 		.help = "Seed of what is random about the arena: mix, fragments, places",
