@@ -96,7 +96,7 @@ uint64_t regbuf_percentile(const struct regbuf_times *t, unsigned int permille)
 static void log_call(struct regbuf *rb, enum regbuf_figure f, uint64_t end, uint64_t ns,
 		     uint64_t bytes)
 {
-	bool off = f == REGBUF_UNREGISTER || f == REGBUF_UNCLONE || f == REGBUF_RELEASE;
+	bool off = f == REGBUF_UNREGISTER || f == REGBUF_UNCLONE;
 
 	if (!rb->log_start)
 		rb->log_start = end - ns;
@@ -128,7 +128,8 @@ void regbuf_count(struct regbuf *rb, enum regbuf_figure f, uint64_t start, uint6
 		t->bucket = calloc(REGBUF_BUCKETS, sizeof(*t->bucket));
 	if (t->bucket)
 		t->bucket[bucket_of(ns)]++;
-	if (rb->log)
+	/* A release is not a call */
+	if (rb->log && f != REGBUF_RELEASE)
 		log_call(rb, f, end, ns, bytes);
 	if (rb->o->reg_samples == f) {
 		add_sync_clat_sample(&rb->td->ts, ns);
