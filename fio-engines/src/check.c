@@ -160,6 +160,26 @@ static int check_io(struct thread_data *td)
 	return ret ? ret : check_segments(td);
 }
 
+static int check_send(struct thread_data *td)
+{
+	const struct regbuf_options *o = td->eo;
+
+	if (!o->send_to)
+		return fail("reg_mode=send needs send_to=");
+	if (td_read(td) || td_trim(td) || td->o.verify != VERIFY_NONE)
+		return fail("reg_mode=send knows rw=write and randwrite: nothing is read, trimmed "
+			    "or verified");
+	if (td->o.nr_files != 1)
+		return fail("reg_mode=send: there is one connection, nrfiles must be 1");
+	if (!td->o.size || parse_is_percent(td->o.size))
+		return fail("reg_mode=send needs size=");
+	if (o->segments > 1 || o->fault != REGBUF_FAULT_NONE || o->nowait || o->uncached ||
+	    o->hipri || o->registerfiles || o->sqpoll_thread)
+		return fail("segments, fault, nowait, uncached, hipri, registerfiles and "
+			    "sqthread_poll are for reg_mode=io");
+	return check_io(td);
+}
+
 int regbuf_check_options(struct thread_data *td)
 {
 	const struct regbuf_options *o = td->eo;
@@ -167,5 +187,9 @@ int regbuf_check_options(struct thread_data *td)
 
 	if (ret)
 		return ret;
+	if (o->mode == REGBUF_MODE_SEND)
+		return check_send(td);
+	if (o->send_to)
+		return fail("send_to is for reg_mode=send");
 	return o->mode == REGBUF_MODE_REGISTER ? check_register(td) : check_io(td);
 }

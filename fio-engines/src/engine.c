@@ -91,9 +91,9 @@ static int get_file_size(struct thread_data *td, struct fio_file *f)
 	}
 	if (o->mode == REGBUF_MODE_IO)
 		return generic_get_file_size(td, f);
-	/* The arena is the file, and there is no other */
+	/* The arena is the file, or the socket, and there is no other */
 	add_flags(td, FIO_DISKLESSIO | FIO_NOEXTEND);
-	f->real_file_size = o->arena_size;
+	f->real_file_size = o->mode == REGBUF_MODE_SEND ? td->o.size : o->arena_size;
 	fio_file_set_size_known(f);
 	return 0;
 }
@@ -230,6 +230,7 @@ static int init(struct thread_data *td)
 	td->io_ops_data = rb;
 	rb->td = td;
 	rb->o = td->eo;
+	rb->socket = -1;
 	rb->random = (rb->o->arena_seed + td->subjob_number) * 0x9e3779b97f4a7c15ULL | 1;
 	regbuf_get_locked(&rb->locked_before);
 	ret = regbuf_share_init(rb);
@@ -239,7 +240,8 @@ static int init(struct thread_data *td)
 		ret = alloc_units(rb);
 	rb->nr_jobs = ret ? 0 : rb->share->jobs;
 	if (!ret)
-		ret = rb->o->mode == REGBUF_MODE_IO ? init_io_mode(rb) : init_register_mode(rb);
+		ret = rb->o->mode == REGBUF_MODE_REGISTER ? init_register_mode(rb) :
+							    init_io_mode(rb);
 	if (!ret)
 		return 0;
 fail:
@@ -291,6 +293,9 @@ static unsigned int cq_entries(const struct regbuf *rb)
 {
 	unsigned int depth = rb->td->o.iodepth, entries = depth;
 
+	/* SEND_ZC has two */
+	if (rb->o->mode == REGBUF_MODE_SEND)
+		entries += depth;
 	if (rb->o->churn || rb->o->churn_rate)
 		entries += 2 * rb->o->churn_slots;
 	return entries > 32768 ? 32768 : entries;
@@ -464,6 +469,8 @@ static int post_init_io_mode(struct regbuf *rb, size_t slot_size)
 		if (ret)
 			regbuf_say("registering files: %s", strerror(ret));
 	}
+	if (!ret && rb->o->mode == REGBUF_MODE_SEND)
+		ret = regbuf_send_connect(rb);
 	if (ret)
 		return ret;
 	choose_nonvectored(rb);
@@ -494,7 +501,7 @@ static int post_init(struct thread_data *td)
 		ret = fail("fault=slot needs two slots: with one there is no wrong one");
 	if (!ret && rb->o->fixedbufs)
 		ret = regbuf_slots_prepare(rb);
-	if (!ret && rb->o->mode == REGBUF_MODE_IO)
+	if (!ret && rb->o->mode != REGBUF_MODE_REGISTER)
 		ret = post_init_io_mode(rb, slot_size);
 	if (!ret)
 		return 0;
@@ -508,7 +515,7 @@ static int open_file(struct thread_data *td, struct fio_file *f)
 	struct regbuf *rb = td->io_ops_data;
 	const struct regbuf_options *o = td->eo;
 
-	if (o->mode == REGBUF_MODE_REGISTER)
+	if (o->mode != REGBUF_MODE_IO)
 		return 0;
 	if (!rb || !rb->fds)
 		return generic_open_file(td, f);
@@ -521,7 +528,7 @@ static int close_file(struct thread_data *td, struct fio_file *f)
 	struct regbuf *rb = td->io_ops_data;
 	const struct regbuf_options *o = td->eo;
 
-	if (o->mode == REGBUF_MODE_REGISTER)
+	if (o->mode != REGBUF_MODE_IO)
 		return 0;
 	if (!rb || !rb->fds)
 		return generic_close_file(td, f);
@@ -535,7 +542,7 @@ static int prep(struct thread_data *td, struct io_u *io_u)
 {
 	const struct regbuf_options *o = td->eo;
 
-	return o->mode == REGBUF_MODE_IO ? regbuf_io_prep(td, io_u) : 0;
+	return o->mode == REGBUF_MODE_REGISTER ? 0 : regbuf_io_prep(td, io_u);
 }
 
 static enum fio_q_status queue(struct thread_data *td, struct io_u *io_u)
@@ -544,8 +551,8 @@ static enum fio_q_status queue(struct thread_data *td, struct io_u *io_u)
 	struct regbuf *rb = td->io_ops_data;
 
 	rb->phase = REGBUF_PHASE_MEASURED;
-	return o->mode == REGBUF_MODE_IO ? regbuf_io_queue(td, io_u) :
-					   regbuf_register_queue(td, io_u);
+	return o->mode == REGBUF_MODE_REGISTER ? regbuf_register_queue(td, io_u) :
+						 regbuf_io_queue(td, io_u);
 }
 
 /* ---- after the last I/O ---------------------------------------------------------------- */
@@ -569,6 +576,8 @@ static void cleanup(struct thread_data *td)
 	if (!rb)
 		return;
 	rb->phase = REGBUF_PHASE_TEARDOWN;
+	if (rb->socket >= 0)
+		close(rb->socket);
 	/* Pins go here, and not when the kernel gets to the closed ring */
 	if (rb->has_ring) {
 		regbuf_slots_release(rb);

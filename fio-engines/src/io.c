@@ -168,6 +168,10 @@ static void prep_rw(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *s
 {
 	if (rb->moves)
 		move(rb, io_u);
+	if (rb->o->mode == REGBUF_MODE_SEND) {
+		regbuf_send_prep(rb, io_u, sqe, is_fixed(rb));
+		return;
+	}
 	if (is_fixed(rb))
 		prep_fixed(rb, io_u, sqe);
 	else
@@ -202,7 +206,9 @@ int regbuf_io_prep(struct thread_data *td, struct io_u *io_u)
 	struct regbuf *rb = td->io_ops_data;
 	struct io_uring_sqe *sqe = &rb->ring.sq.sqes[io_u->index];
 
-	if (rb->o->registerfiles) {
+	if (rb->socket >= 0) {
+		sqe->flags = 0;
+	} else if (rb->o->registerfiles) {
 		sqe->fd = io_u->file->engine_pos;
 		sqe->flags = IOSQE_FIXED_FILE;
 	} else {
@@ -462,6 +468,7 @@ static unsigned int reap(struct regbuf *rb, unsigned int events, unsigned int ma
 	const unsigned int before = events;
 	struct io_uring_cqe *cqe;
 	struct io_u *io_u;
+	int res;
 
 	for (; head != tail && events < max; head++) {
 		cqe = &cq->cqes[head & cq->ring_mask];
@@ -470,7 +477,10 @@ static unsigned int reap(struct regbuf *rb, unsigned int events, unsigned int ma
 			continue;
 		}
 		io_u = (struct io_u *)(uintptr_t)cqe->user_data;
-		complete(rb, io_u, cqe->res);
+		res = cqe->res;
+		if (rb->socket >= 0 && !regbuf_send_done(rb, io_u, cqe, &res))
+			continue;
+		complete(rb, io_u, res);
 		rb->events[events++] = io_u;
 	}
 	io_uring_smp_store_release(cq->khead, head);

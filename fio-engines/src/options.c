@@ -125,6 +125,13 @@ static int check_flag(const struct fio_option *opt, void *data)
 }
 
 /* What fio reads of "-1" after refusing it is 1: so that is remembered. */
+static int check_send_to(const struct fio_option fio_unused *opt, void *data)
+{
+	const struct regbuf_options *o = data;
+
+	return regbuf_check_send_to(o->send_to);
+}
+
 #define SET_FLAG(member)							\
 static int set_##member(void *data, int *val)					\
 {										\
@@ -146,6 +153,7 @@ SET_FLAG(arena_share)
 SET_FLAG(arena_strict)
 SET_FLAG(arena_prefault)
 SET_FLAG(churn_drain)
+SET_FLAG(send_zc)
 
 /* fio has a weaker idea of lists: keep it from comparing. */
 static int leave_to_read_option(void fio_unused *data, const char fio_unused *text)
@@ -272,7 +280,22 @@ struct fio_option regbuf_option_table[] = {
 			  .help = "I/O on files, with data in the arena" },
 			{ .ival = "register", .oval = REGBUF_MODE_REGISTER,
 			  .help = "Write registers, trim unregisters; no file" },
+			{ .ival = "send", .oval = REGBUF_MODE_SEND,
+			  .help = "Writes are sent to send_to; no file" },
 		},
+	},
+	{
+		STRING("send_to", send_to),
+		.verify = check_send_to,
+		.lname = "Where to send",
+		.help = "HOST:PORT of reg_mode=send, TCP (fio's net engine can listen there)",
+	},
+	{
+		FLAG("send_zc", send_zc),
+		.lname = "Send without copies",
+		.def = "1",
+		.help = "Send with SEND_ZC (Linux 6.0), from registered memory with fixedbufs; "
+			"0: SEND",
 	},
 	{
 		BYTES("arena_size", arena_size, 0, MAX_BYTES),
@@ -501,6 +524,11 @@ static const char *word(const char *option, unsigned int val)
 const char *regbuf_mem_name(unsigned int mem)
 {
 	return word("arena_mem", mem);
+}
+
+const char *regbuf_mode_name(unsigned int mode)
+{
+	return word("reg_mode", mode);
 }
 
 const char *regbuf_op_name(unsigned int op)

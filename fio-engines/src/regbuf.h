@@ -49,6 +49,7 @@ struct io_u;
 enum regbuf_mode {
 	REGBUF_MODE_IO = 1,
 	REGBUF_MODE_REGISTER,
+	REGBUF_MODE_SEND,
 };
 
 enum regbuf_mem {
@@ -124,6 +125,8 @@ struct regbuf_options {
 	unsigned int segments_scatter;
 
 	unsigned int mode;
+	char *send_to;
+	unsigned int send_zc;
 	unsigned long long arena_size;
 	unsigned int arena_mem;
 	unsigned long long arena_folio;
@@ -154,6 +157,7 @@ extern struct fio_option regbuf_option_table[];
 
 /* The word that the user writes for an option's value. */
 const char *regbuf_mem_name(unsigned int mem);
+const char *regbuf_mode_name(unsigned int mode);
 const char *regbuf_op_name(unsigned int op);
 
 /* check.c: do the options make sense together?  0 or EINVAL, and the reason is said. */
@@ -196,6 +200,8 @@ struct regbuf_arena {
 /* An errno, and the reason is on stderr. */
 int regbuf_arena_alloc(struct regbuf_arena *a, struct thread_data *td, size_t size);
 void regbuf_arena_free(struct regbuf_arena *a);
+/* Is it a value of send_to?  Else EINVAL, and the reason is said. */
+int regbuf_check_send_to(const char *text);
 /* Is it a value of arena_mix?  Else EINVAL, and the reason is said. */
 int regbuf_check_mix(const char *text);
 
@@ -308,6 +314,7 @@ struct regbuf_share {
 struct regbuf_unit {
 	uint32_t slot;
 	uint32_t placed;		/* has its place for the I/O at hand */
+	int sent;			/* SEND_ZC: bytes, or -errno */
 	struct iovec *iovecs;		/* for vectored I/O */
 };
 
@@ -352,6 +359,7 @@ struct regbuf {
 	uint64_t fault_left;
 
 	int *fds;
+	int socket;			/* reg_mode=send, or -1 */
 	void *scratch;			/* for fio, which fills buffers before they have places */
 	size_t scratch_size;
 	struct regbuf_locked locked_before;

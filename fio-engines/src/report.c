@@ -236,8 +236,9 @@ static void put_job(FILE *f, const struct regbuf *rb)
 	put_string(f, "job", rb->td->o.name);
 	fprintf(f, ",\"job_number\":%u,", rb->td->thread_number);
 	put_string(f, "fio", fio_version_string);
-	fprintf(f, ",\"mode\":\"%s\",\"fixedbufs\":%s,",
-		o->mode == REGBUF_MODE_REGISTER ? "register" : "io",
+	fputc(',', f);
+	put_string(f, "mode", regbuf_mode_name(o->mode));
+	fprintf(f, ",\"fixedbufs\":%s,",
 		o->fixedbufs ? "true" : "false");
 	put_string(f, "reg_op", regbuf_op_name(o->reg_op));
 	fprintf(f, ",\"slots\":%u,\"slot_bytes\":%zu,\"churns\":%llu,\"tags_due\":%llu,"
