@@ -86,8 +86,8 @@ static int check_register(struct thread_data *td)
 		return fail("reg_mode=register goes with neither fixedbufs=0 nor churn");
 	if (o->segments > 1 || o->fixed_percentage != 100 || o->fault != REGBUF_FAULT_NONE ||
 	    o->nowait || o->uncached || o->force_async || o->hipri || o->arena_skew ||
-	    o->registerfiles || o->sqpoll_thread)
-		return fail("reg_mode=register does no I/O: segments, fixed_percentage, fault, "
+	    o->registerfiles || o->sqpoll_thread || o->nops)
+		return fail("reg_mode=register does no I/O: segments, fixed_percentage, fault, nop, "
 			    "nowait, uncached, force_async, hipri, arena_skew, registerfiles and "
 			    "sqthread_poll are for reg_mode=io");
 	return 0;
@@ -144,6 +144,10 @@ static int check_io(struct thread_data *td)
 		return fail("iomem_align is for fio's own memory; see arena_skew");
 	if (o->reg_op == REGBUF_OP_EMPTY)
 		return fail("reg_op=empty is for reg_mode=register");
+	if (o->nops && (td->o.verify != VERIFY_NONE || o->segments > 1 || o->hipri || o->nowait ||
+		       o->uncached || o->fault != REGBUF_FAULT_NONE))
+		return fail("nop does no I/O: verify, segments, hipri, nowait, uncached and fault "
+			    "do not go with it");
 	if (o->hipri && !td->o.odirect)
 		return fail("hipri needs direct=1");
 	if (o->uncached && td->o.odirect)
@@ -174,8 +178,8 @@ static int check_send(struct thread_data *td)
 	if (!td->o.size || parse_is_percent(td->o.size))
 		return fail("reg_mode=send needs size=");
 	if (o->segments > 1 || o->fault != REGBUF_FAULT_NONE || o->nowait || o->uncached ||
-	    o->hipri || o->registerfiles || o->sqpoll_thread)
-		return fail("segments, fault, nowait, uncached, hipri, registerfiles and "
+	    o->hipri || o->registerfiles || o->sqpoll_thread || o->nops)
+		return fail("segments, fault, nop, nowait, uncached, hipri, registerfiles and "
 			    "sqthread_poll are for reg_mode=io");
 	return check_io(td);
 }

@@ -17,6 +17,10 @@
 #define OP_READV_FIXED		60
 #define OP_WRITEV_FIXED		61
 
+/* Since 6.10 and 6.13 */
+#define NOP_INJECT_RESULT	(1U << 0)
+#define NOP_FIXED_BUFFER	(1U << 3)
+
 #define SQ_FLAGS_RECHECK	(IORING_SQ_NEED_WAKEUP | IORING_SQ_CQ_OVERFLOW)
 
 /* ---- places ------------------------------------------------------------------- */
@@ -157,6 +161,20 @@ static void prep_fixed(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe
 		spoil_request(rb, io_u, sqe);
 }
 
+/* The result of a NOP is what it is told, and that is all of the block. */
+static void prep_nop(struct io_u *io_u, struct io_uring_sqe *sqe, unsigned int slot, bool fixed)
+{
+	sqe->opcode = IORING_OP_NOP;
+	sqe->fd = -1;
+	sqe->flags = 0;
+	sqe->ioprio = 0;
+	sqe->off = 0;
+	sqe->addr = 0;
+	sqe->len = io_u->xfer_buflen;
+	sqe->rw_flags = NOP_INJECT_RESULT | (fixed ? NOP_FIXED_BUFFER : 0);
+	sqe->buf_index = fixed ? slot : 0;
+}
+
 static bool is_fixed(struct regbuf *rb)
 {
 	if (rb->o->fixed_percentage == 100)
@@ -170,6 +188,10 @@ static void prep_rw(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *s
 		move(rb, io_u);
 	if (rb->o->mode == REGBUF_MODE_SEND) {
 		regbuf_send_prep(rb, io_u, sqe, is_fixed(rb));
+		return;
+	}
+	if (rb->o->nops) {
+		prep_nop(io_u, sqe, rb->units[io_u->index].slot, is_fixed(rb));
 		return;
 	}
 	if (is_fixed(rb))

@@ -146,6 +146,7 @@ SET_FLAG(hipri)
 SET_FLAG(fixedbufs)
 SET_FLAG(registerfiles)
 SET_FLAG(sqpoll_thread)
+SET_FLAG(nops)
 SET_FLAG(nowait)
 SET_FLAG(uncached)
 SET_FLAG(segments_scatter)
@@ -247,6 +248,12 @@ struct fio_option regbuf_option_table[] = {
 		NUMBER("force_async", force_async, 0, MAX_COUNT),
 		.lname = "Force async",
 		.help = "Set IOSQE_ASYNC on every Nth request",
+	},
+	{
+		FLAG("nop", nops),
+		.lname = "No I/O",
+		.help = "Requests that do nothing (IORING_OP_NOP), naming a slot with "
+			"fixedbufs (Linux 6.13): what is left is io_uring and fio",
 	},
 	{
 		FLAG("nowait", nowait),

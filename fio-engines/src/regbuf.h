@@ -119,6 +119,7 @@ struct regbuf_options {
 	unsigned int sqpoll_cpu;
 	unsigned int nonvectored;
 	unsigned int force_async;
+	unsigned int nops;
 	unsigned int nowait;
 	unsigned int uncached;
 	unsigned int segments;
