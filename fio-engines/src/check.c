@@ -84,6 +84,8 @@ static int check_register(struct thread_data *td)
 	}
 	if (!o->fixedbufs || churns(o))
 		return fail("reg_mode=register goes with neither fixedbufs=0 nor churn");
+	if (o->cmdprio_percentage || o->cmdprio_bssplit || o->cmdprio || o->cmdprio_class)
+		return fail("cmdprio is for reg_mode=io");
 	if (o->segments > 1 || o->fixed_percentage != 100 || o->fault != REGBUF_FAULT_NONE ||
 	    o->nowait || o->uncached || o->force_async || o->hipri || o->arena_skew ||
 	    o->registerfiles || o->sqpoll_thread || o->nops)
@@ -160,6 +162,8 @@ static int check_io(struct thread_data *td)
 		return fail("fault=slot and cross need fixedbufs=1 for all I/O");
 	if (o->arena_skew >= (size_t)sysconf(_SC_PAGESIZE))
 		return fail("arena_skew is less than a page");
+	if ((o->cmdprio || o->cmdprio_class) && !o->cmdprio_percentage)
+		return fail("cmdprio and cmdprio_class need cmdprio_percentage");
 	ret = check_churn(td);
 	return ret ? ret : check_segments(td);
 }

@@ -176,6 +176,7 @@ static int init_io_mode(struct regbuf *rb)
 	struct thread_data *td = rb->td;
 	struct regbuf_options *o = rb->o;
 	size_t size = o->arena_size;
+	int ret;
 
 	/* The kernel's thread wants registered files, before 5.11 nothing else */
 	if (o->sqpoll_thread)
@@ -192,6 +193,9 @@ static int init_io_mode(struct regbuf *rb)
 		size = rb->stride * rb->nr_units;
 	if (o->reg_size > size)
 		return fail("reg_size is more than arena_size");
+	ret = regbuf_prio_init(rb);
+	if (ret)
+		return ret;
 	if (o->nowait)
 		rb->rw_flags |= RWF_NOWAIT;
 	if (o->uncached)
@@ -588,6 +592,7 @@ static void cleanup(struct thread_data *td)
 	ret2 = regbuf_report(rb);
 	if (ret || ret2)
 		td_verror(td, ret ? ret : ret2, "regbuf cleanup");
+	regbuf_prio_free(rb);
 	regbuf_figures_free(rb);
 	regbuf_slots_free(rb);
 	regbuf_share_put(rb);

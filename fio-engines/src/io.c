@@ -200,6 +200,8 @@ static void prep_rw(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *s
 		prep_plain(rb, io_u, sqe);
 	sqe->rw_flags = rb->rw_flags;
 	sqe->ioprio = rb->td->ioprio;
+	if (rb->prio)
+		regbuf_prio_set(rb, io_u, sqe);
 	sqe->off = io_u->offset;
 }
 

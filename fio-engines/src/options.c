@@ -250,6 +250,27 @@ struct fio_option regbuf_option_table[] = {
 		.help = "Set IOSQE_ASYNC on every Nth request",
 	},
 	{
+		NUMBER("cmdprio_percentage", cmdprio_percentage, 0, 100),
+		.lname = "Share of requests with a priority",
+		.help = "So many of 100 requests have the priority of cmdprio_class and cmdprio, "
+			"reads and writes alike",
+	},
+	{
+		NUMBER("cmdprio_class", cmdprio_class, 1, 3),
+		.lname = "Class of that priority",
+		.help = "1 is realtime (and the default), 2 best effort, 3 idle",
+	},
+	{
+		NUMBER("cmdprio", cmdprio, 0, 7),
+		.lname = "Level of that priority",
+		.help = "0 is the highest",
+	},
+	{
+		STRING("cmdprio_bssplit", cmdprio_bssplit),
+		.lname = "Priorities by block size",
+		.help = "As in fio's engines",
+	},
+	{
 		FLAG("nop", nops),
 		.lname = "No I/O",
 		.help = "Requests that do nothing (IORING_OP_NOP), naming a slot with "

@@ -120,6 +120,10 @@ struct regbuf_options {
 	unsigned int nonvectored;
 	unsigned int force_async;
 	unsigned int nops;
+	unsigned int cmdprio_percentage;
+	unsigned int cmdprio_class;
+	unsigned int cmdprio;
+	char *cmdprio_bssplit;
 	unsigned int nowait;
 	unsigned int uncached;
 	unsigned int segments;
@@ -333,6 +337,7 @@ struct regbuf {
 	unsigned int in_flight;
 	unsigned int prepared;		/* since the last forced async */
 	int rw_flags;
+	struct regbuf_prio *prio;	/* NULL: all requests have the job's */
 	bool moves;			/* places change */
 	bool refills;			/* and get new data, instead of fio's doing it */
 	bool has_ring;
@@ -404,6 +409,11 @@ void regbuf_source_release(struct regbuf *rb);
 int regbuf_source_replace(struct regbuf *rb, unsigned int first, unsigned int nr);
 /* From the source into the job's ring; @replace entries that are there. */
 int regbuf_clone(struct regbuf *rb, unsigned int first, unsigned int nr, bool replace);
+
+/* prio.c: cmdprio.  0 or an errno, with the reason on stderr. */
+int regbuf_prio_init(struct regbuf *rb);
+void regbuf_prio_set(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *sqe);
+void regbuf_prio_free(struct regbuf *rb);
 
 /* 0 or an errno, with the reason on stderr. */
 /* Cut the arena into slots. */
