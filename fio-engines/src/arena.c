@@ -332,20 +332,36 @@ static bool step_down(struct io_uring_ext_arena_params *p)
 	}
 }
 
+static bool is_reserved(enum io_uring_ext_mem mem)
+{
+	return mem == IO_URING_EXT_MEM_HUGE_1G || mem == IO_URING_EXT_MEM_HUGE_2M;
+}
+
+/* Page tables are memory, too: 8 bytes for each page that is mapped. */
+static size_t need_of(const struct io_uring_ext_arena_params *p)
+{
+	const size_t page = p->mem == IO_URING_EXT_MEM_HUGE_1G ? SZ_1G :
+			    p->mem == IO_URING_EXT_MEM_HUGE_2M ? SZ_2M :
+						(size_t)sysconf(_SC_PAGESIZE);
+	const size_t tables = p->size / page * 8;
+
+	if (is_reserved(p->mem))
+		return tables;
+	return tables + (p->alias ? p->alias : p->size);
+}
+
 /*
  * Running out of memory half-way is no error that a process sees: the kernel kills one,
  * whoever it is.  Huge pages were set aside before, so for them it is an error.
  */
 static int check_memory(const struct io_uring_ext_arena_params *p)
 {
-	const bool reserved = p->mem == IO_URING_EXT_MEM_HUGE_1G ||
-			      p->mem == IO_URING_EXT_MEM_HUGE_2M;
-	const size_t need = p->alias ? p->alias : p->size;
+	const size_t need = need_of(p);
 	unsigned long kib = 0;
 	char line[128];
 	FILE *f;
 
-	f = reserved ? NULL : fopen("/proc/meminfo", "re");
+	f = fopen("/proc/meminfo", "re");
 	if (!f)
 		return 0;
 	while (fgets(line, sizeof(line), f) && !sscanf(line, "MemAvailable: %lu", &kib))
@@ -353,8 +369,8 @@ static int check_memory(const struct io_uring_ext_arena_params *p)
 	fclose(f);
 	if (!kib || need >> 10 <= kib)
 		return 0;
-	regbuf_say("%zu MiB of memory are needed, and %lu MiB are available", need >> 20,
-		   kib >> 10);
+	regbuf_say("%zu MiB of memory are needed, page tables included, and %lu MiB are available",
+		   need >> 20, kib >> 10);
 	return ENOMEM;
 }
 

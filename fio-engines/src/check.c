@@ -88,9 +88,9 @@ static int check_register(struct thread_data *td)
 		return fail("cmdprio is for reg_mode=io");
 	if (o->segments > 1 || o->fixed_percentage != 100 || o->fault != REGBUF_FAULT_NONE ||
 	    o->nowait || o->uncached || o->force_async || o->hipri || o->arena_skew ||
-	    o->registerfiles || o->sqpoll_thread || o->nops)
+	    o->registerfiles || o->sqpoll_thread || o->nops || o->trim_async)
 		return fail("reg_mode=register does no I/O: segments, fixed_percentage, fault, nop, "
-			    "nowait, uncached, force_async, hipri, arena_skew, registerfiles and "
+			    "trim_async, nowait, uncached, force_async, hipri, arena_skew, registerfiles and "
 			    "sqthread_poll are for reg_mode=io");
 	return 0;
 }

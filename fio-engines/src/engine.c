@@ -85,6 +85,9 @@ static int get_file_size(struct thread_data *td, struct fio_file *f)
 			return 1;
 		}
 		regbuf_note_prepare(td);
+		if (o->trim_async)
+			td->flags &= ~((unsigned long long)FIO_ASYNCIO_SYNC_TRIM <<
+				       TD_ENG_FLAG_SHIFT);
 		/* In the job itself it would be too late for the others to know */
 		if (o->arena_share && !td->pid && regbuf_share_join(td))
 			return 1;

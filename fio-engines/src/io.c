@@ -17,6 +17,11 @@
 #define OP_READV_FIXED		60
 #define OP_WRITEV_FIXED		61
 
+/* <linux/blkdev.h> since 6.12 */
+#ifndef BLOCK_URING_CMD_DISCARD
+#define BLOCK_URING_CMD_DISCARD	_IO(0x12, 0)
+#endif
+
 /* Since 6.10 and 6.13 */
 #define NOP_INJECT_RESULT	(1U << 0)
 #define NOP_FIXED_BUFFER	(1U << 3)
@@ -225,6 +230,19 @@ static void prep_sync(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe 
 	sqe->fsync_flags = io_u->ddir == DDIR_DATASYNC ? IORING_FSYNC_DATASYNC : 0;
 }
 
+static void prep_trim(struct io_u *io_u, struct io_uring_sqe *sqe)
+{
+	sqe->opcode = IORING_OP_URING_CMD;
+	sqe->ioprio = 0;
+	sqe->off = 0;
+	sqe->cmd_op = BLOCK_URING_CMD_DISCARD;
+	sqe->addr = io_u->offset;
+	sqe->addr3 = io_u->xfer_buflen;
+	sqe->len = 0;
+	sqe->rw_flags = 0;
+	sqe->buf_index = 0;
+}
+
 int regbuf_io_prep(struct thread_data *td, struct io_u *io_u)
 {
 	struct regbuf *rb = td->io_ops_data;
@@ -239,7 +257,11 @@ int regbuf_io_prep(struct thread_data *td, struct io_u *io_u)
 		sqe->fd = io_u->file->fd;
 		sqe->flags = 0;
 	}
-	if (io_u->ddir == DDIR_READ || io_u->ddir == DDIR_WRITE)
+	/* Where the length of a trim was */
+	sqe->addr3 = 0;
+	if (io_u->ddir == DDIR_TRIM)
+		prep_trim(io_u, sqe);
+	else if (io_u->ddir == DDIR_READ || io_u->ddir == DDIR_WRITE)
 		prep_rw(rb, io_u, sqe);
 	else if (ddir_sync(io_u->ddir))
 		prep_sync(rb, io_u, sqe);
@@ -349,7 +371,7 @@ enum fio_q_status regbuf_io_queue(struct thread_data *td, struct io_u *io_u)
 		/* The slot may have another index now */
 		regbuf_io_prep(td, io_u);
 	}
-	if (io_u->ddir == DDIR_TRIM) {
+	if (io_u->ddir == DDIR_TRIM && !rb->o->trim_async) {
 		if (rb->queued)
 			return FIO_Q_BUSY;
 		do_io_u_trim(td, io_u);
@@ -466,6 +488,9 @@ static void complete(struct regbuf *rb, struct io_u *io_u, int res)
 	bool again = false;
 
 	io_u->error = 0;
+	/* A trim says 0 */
+	if (io_u->ddir == DDIR_TRIM && !res)
+		res = io_u->xfer_buflen;
 	if ((unsigned long long)res != io_u->xfer_buflen) {
 		if (res < 0) {
 			io_u->error = -res;

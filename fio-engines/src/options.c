@@ -147,6 +147,7 @@ SET_FLAG(fixedbufs)
 SET_FLAG(registerfiles)
 SET_FLAG(sqpoll_thread)
 SET_FLAG(nops)
+SET_FLAG(trim_async)
 SET_FLAG(nowait)
 SET_FLAG(uncached)
 SET_FLAG(segments_scatter)
@@ -275,6 +276,12 @@ struct fio_option regbuf_option_table[] = {
 		.lname = "No I/O",
 		.help = "Requests that do nothing (IORING_OP_NOP), naming a slot with "
 			"fixedbufs (Linux 6.13): what is left is io_uring and fio",
+	},
+	{
+		FLAG("trim_async", trim_async),
+		.lname = "Trims as requests",
+		.help = "Trims of block devices are requests as reads and writes are (Linux "
+			"6.12), instead of calls that wait",
 	},
 	{
 		FLAG("nowait", nowait),

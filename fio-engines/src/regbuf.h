@@ -120,6 +120,7 @@ struct regbuf_options {
 	unsigned int nonvectored;
 	unsigned int force_async;
 	unsigned int nops;
+	unsigned int trim_async;
 	unsigned int cmdprio_percentage;
 	unsigned int cmdprio_class;
 	unsigned int cmdprio;
