@@ -44,6 +44,8 @@ static int check_memory(struct thread_data *td)
 		return fail("arena_size must be a multiple of the page size");
 	if (o->reg_size % sysconf(_SC_PAGESIZE))
 		return fail("reg_size must be a multiple of the page size");
+	if (o->arena_share && o->reg_op == REGBUF_OP_READONLY)
+		return fail("arena_share does not go with reg_op=readonly");
 	if (o->arena_share && !td->o.use_thread)
 		return fail("arena_share needs thread=1: processes have no memory in common");
 	return 0;
@@ -55,7 +57,7 @@ static int check_register(struct thread_data *td)
 {
 	const struct regbuf_options *o = td->eo;
 	const unsigned long long block = td_max_bs(td);
-	const bool by_slot = o->reg_op == REGBUF_OP_UPDATE || o->reg_op == REGBUF_OP_EMPTY;
+	const bool by_slot = regbuf_by_slot(o);
 
 	if (!o->arena_size)
 		return fail("reg_mode=register needs arena_size=");
@@ -144,8 +146,8 @@ static int check_io(struct thread_data *td)
 
 	if (td->o.mem_align)
 		return fail("iomem_align is for fio's own memory; see arena_skew");
-	if (o->reg_op == REGBUF_OP_EMPTY)
-		return fail("reg_op=empty is for reg_mode=register");
+	if (o->reg_op == REGBUF_OP_EMPTY || o->reg_op == REGBUF_OP_READONLY)
+		return fail("reg_op=empty and readonly are for reg_mode=register");
 	if (o->nops && (td->o.verify != VERIFY_NONE || o->segments > 1 || o->hipri || o->nowait ||
 		       o->uncached || o->fault != REGBUF_FAULT_NONE))
 		return fail("nop does no I/O: verify, segments, hipri, nowait, uncached and fault "

@@ -373,8 +373,7 @@ static size_t choose_slot_size(struct regbuf *rb)
 	struct io_uring_ext_caps caps = { 0 };
 	size_t size = rb->arena->size;
 
-	if (rb->o->mode == REGBUF_MODE_REGISTER &&
-	    (rb->o->reg_op == REGBUF_OP_UPDATE || rb->o->reg_op == REGBUF_OP_EMPTY))
+	if (rb->o->mode == REGBUF_MODE_REGISTER && regbuf_by_slot(rb->o))
 		return td_max_bs(rb->td);
 	if (rb->o->reg_size)
 		return rb->o->reg_size;

@@ -456,6 +456,9 @@ struct fio_option regbuf_option_table[] = {
 			{ .ival = "clone", .oval = REGBUF_OP_CLONE,
 			  .help = "Registered once in another ring, and cloned: a write "
 				  "in reg_mode=register clones, and does not pin" },
+			{ .ival = "readonly", .oval = REGBUF_OP_READONLY,
+			  .help = "Memory that is only readable, slot by slot "
+				  "(reg_mode=register)" },
 			{ .ival = "empty", .oval = REGBUF_OP_EMPTY,
 			  .help = "The base line of reg_mode=register: an update of an "
 				  "entry that is empty and stays so" },

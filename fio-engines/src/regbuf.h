@@ -70,6 +70,7 @@ enum regbuf_op {
 	REGBUF_OP_UPDATE,
 	REGBUF_OP_CLONE,
 	REGBUF_OP_EMPTY,
+	REGBUF_OP_READONLY,
 };
 
 enum regbuf_nonvectored {
@@ -291,6 +292,10 @@ struct regbuf_slots {
 	bool *present_before;
 	unsigned int empty_calls;	/* timed while setting up */
 
+	/* readonly */
+	struct io_uring_ext_pool *pool;
+	int *region;			/* id of each slot */
+
 	/* tags */
 	uint64_t next_tag;
 	struct regbuf_release *releases;	/* by tag, modulo its size */
@@ -410,6 +415,19 @@ void regbuf_source_release(struct regbuf *rb);
 int regbuf_source_replace(struct regbuf *rb, unsigned int first, unsigned int nr);
 /* From the source into the job's ring; @replace entries that are there. */
 int regbuf_clone(struct regbuf *rb, unsigned int first, unsigned int nr, bool replace);
+
+/* Is a block of reg_mode=register a slot?  Else it is all of them. */
+static inline bool regbuf_by_slot(const struct regbuf_options *o)
+{
+	return o->reg_op == REGBUF_OP_UPDATE || o->reg_op == REGBUF_OP_EMPTY ||
+	       o->reg_op == REGBUF_OP_READONLY;
+}
+
+/* readonly.c: reg_op=readonly.  0 or an errno, with the reason on stderr. */
+int regbuf_readonly_prepare(struct regbuf *rb);
+int regbuf_readonly_register(struct regbuf *rb, unsigned int slot);
+int regbuf_readonly_unregister(struct regbuf *rb, unsigned int slot);
+void regbuf_readonly_release(struct regbuf *rb);
 
 /* prio.c: cmdprio.  0 or an errno, with the reason on stderr. */
 int regbuf_prio_init(struct regbuf *rb);

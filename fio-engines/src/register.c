@@ -4,7 +4,7 @@
  * registers it and trimming a block unregisters it, so that fio reports
  * registration as it reports I/O: latencies, percentiles, bandwidth, logs.
  *
- * A block is one slot with reg_op=update.  The other ways register all of a table at
+ * A block is one slot with reg_op=update and readonly.  The other ways register all of a table at
  * once, so there a block is the whole arena, in slots of reg_size.  With reg_op=empty
  * a block is a call that changes nothing: what is in each clat beside the kernel's work.
  */
@@ -14,7 +14,7 @@
 
 static bool is_registered(const struct regbuf *rb, unsigned int slot)
 {
-	if (rb->o->reg_op == REGBUF_OP_UPDATE)
+	if (regbuf_by_slot(rb->o))
 		return rb->slots.present[slot];
 	return rb->slots.registered;
 }
@@ -23,7 +23,7 @@ static int set_registered(struct regbuf *rb, unsigned int slot, bool on)
 {
 	if (rb->o->reg_op == REGBUF_OP_EMPTY)
 		return regbuf_slot_touch(rb);
-	if (rb->o->reg_op == REGBUF_OP_UPDATE)
+	if (regbuf_by_slot(rb->o))
 		return on ? regbuf_slot_register(rb, slot) : regbuf_slot_unregister(rb, slot);
 	return on ? regbuf_slots_register(rb) : regbuf_slots_unregister(rb);
 }

@@ -245,11 +245,15 @@ static int update_table(struct regbuf *rb)
 
 int regbuf_slot_register(struct regbuf *rb, unsigned int slot)
 {
+	if (rb->o->reg_op == REGBUF_OP_READONLY)
+		return regbuf_readonly_register(rb, slot);
 	return update(rb, slot, 1, true);
 }
 
 int regbuf_slot_unregister(struct regbuf *rb, unsigned int slot)
 {
+	if (rb->o->reg_op == REGBUF_OP_READONLY)
+		return regbuf_readonly_unregister(rb, slot);
 	return update(rb, slot, 1, false);
 }
 
@@ -355,6 +359,8 @@ int regbuf_slots_prepare(struct regbuf *rb)
 		return update_table(rb);
 	case REGBUF_OP_CLONE:
 		return regbuf_source_prepare(rb);
+	case REGBUF_OP_READONLY:
+		return regbuf_readonly_prepare(rb);
 	default:
 		return 0;
 	}
@@ -400,6 +406,7 @@ void regbuf_slots_release(struct regbuf *rb)
 
 	if (s->registered || (s->table && rb->o->reg_op == REGBUF_OP_UPDATE))
 		regbuf_slots_unregister(rb);
+	regbuf_readonly_release(rb);
 }
 
 void regbuf_slots_free(struct regbuf *rb)
@@ -411,4 +418,5 @@ void regbuf_slots_free(struct regbuf *rb)
 	free(s->present_before);
 	free(s->tags);
 	free(s->releases);
+	free(s->region);
 }
