@@ -89,11 +89,11 @@ static int check_register(struct thread_data *td)
 	if (o->cmdprio_percentage || o->cmdprio_bssplit || o->cmdprio || o->cmdprio_class)
 		return fail("cmdprio is for reg_mode=io");
 	if (o->segments > 1 || o->fixed_percentage != 100 || o->fault != REGBUF_FAULT_NONE ||
-	    o->nowait || o->uncached || o->force_async || o->hipri || o->arena_skew ||
+	    o->nowait || o->uncached || o->atomic_writes || o->force_async || o->hipri || o->arena_skew ||
 	    o->registerfiles || o->sqpoll_thread || o->nops || o->trim_async)
 		return fail("reg_mode=register does no I/O: segments, fixed_percentage, fault, nop, "
-			    "trim_async, nowait, uncached, force_async, hipri, arena_skew, registerfiles and "
-			    "sqthread_poll are for reg_mode=io");
+			    "trim_async, nowait, uncached, atomic_writes, force_async, hipri, "
+			    "arena_skew, registerfiles and sqthread_poll are for reg_mode=io");
 	return 0;
 }
 
@@ -156,6 +156,8 @@ static int check_io(struct thread_data *td)
 		return fail("hipri needs direct=1");
 	if (o->uncached && td->o.odirect)
 		return fail("uncached needs direct=0: direct I/O is never cached");
+	if (o->atomic_writes && !td->o.odirect)
+		return fail("atomic_writes needs direct=1");
 	if (o->sqpoll_set && !o->sqpoll_thread)
 		return fail("sqthread_poll_cpu needs sqthread_poll");
 	if (!o->fixedbufs && o->fixed_percentage != 100)
@@ -184,9 +186,9 @@ static int check_send(struct thread_data *td)
 	if (!td->o.size || parse_is_percent(td->o.size))
 		return fail("reg_mode=send needs size=");
 	if (o->segments > 1 || o->fault != REGBUF_FAULT_NONE || o->nowait || o->uncached ||
-	    o->hipri || o->registerfiles || o->sqpoll_thread || o->nops)
-		return fail("segments, fault, nop, nowait, uncached, hipri, registerfiles and "
-			    "sqthread_poll are for reg_mode=io");
+	    o->atomic_writes || o->hipri || o->registerfiles || o->sqpoll_thread || o->nops)
+		return fail("segments, fault, nop, nowait, uncached, atomic_writes, hipri, "
+			    "registerfiles and sqthread_poll are for reg_mode=io");
 	return check_io(td);
 }
 

@@ -16,8 +16,9 @@
 #define ENGINE_FLAGS	(FIO_ASYNCIO_SYNC_TRIM | FIO_NO_OFFLOAD | \
 			 FIO_ASYNCIO_SETS_ISSUE_TIME)
 
-/* RWF_DONTCACHE: <linux/fs.h> since 6.14 */
+/* RWF_DONTCACHE and RWF_ATOMIC: <linux/fs.h> since 6.14 and 6.11 */
 #define UNCACHED	0x80
+#define ATOMIC		0x40
 
 static struct ioengine_ops engine_ops;
 
@@ -179,6 +180,7 @@ static int init_io_mode(struct regbuf *rb)
 	struct thread_data *td = rb->td;
 	struct regbuf_options *o = rb->o;
 	size_t size = o->arena_size;
+	unsigned int i;
 	int ret;
 
 	/* The kernel's thread wants registered files, before 5.11 nothing else */
@@ -199,10 +201,11 @@ static int init_io_mode(struct regbuf *rb)
 	ret = regbuf_prio_init(rb);
 	if (ret)
 		return ret;
-	if (o->nowait)
-		rb->rw_flags |= RWF_NOWAIT;
-	if (o->uncached)
-		rb->rw_flags |= UNCACHED;
+	for (i = DDIR_READ; i <= DDIR_WRITE; i++) {
+		rb->rw_flags[i] |= o->nowait ? RWF_NOWAIT : 0;
+		rb->rw_flags[i] |= o->uncached ? UNCACHED : 0;
+	}
+	rb->rw_flags[DDIR_WRITE] |= o->atomic_writes ? ATOMIC : 0;
 	rb->churn_left = o->churn;
 	rb->fault_left = o->fault_every;
 	return regbuf_share_get(rb, size);

@@ -203,7 +203,7 @@ static void prep_rw(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *s
 		prep_fixed(rb, io_u, sqe);
 	else
 		prep_plain(rb, io_u, sqe);
-	sqe->rw_flags = rb->rw_flags;
+	sqe->rw_flags = rb->rw_flags[io_u->ddir];
 	sqe->ioprio = rb->td->ioprio;
 	if (rb->prio)
 		regbuf_prio_set(rb, io_u, sqe);

@@ -150,6 +150,7 @@ SET_FLAG(nops)
 SET_FLAG(trim_async)
 SET_FLAG(nowait)
 SET_FLAG(uncached)
+SET_FLAG(atomic_writes)
 SET_FLAG(segments_scatter)
 SET_FLAG(arena_share)
 SET_FLAG(arena_strict)
@@ -292,6 +293,12 @@ struct fio_option regbuf_option_table[] = {
 		FLAG("uncached", uncached),
 		.lname = "RWF_DONTCACHE",
 		.help = "Buffered I/O that leaves nothing in the page cache (direct=0)",
+	},
+	{
+		FLAG("atomic_writes", atomic_writes),
+		.lname = "RWF_ATOMIC",
+		.help = "Writes are not torn (Linux 6.11, direct=1, and a device or file "
+			"system that can)",
 	},
 	{
 		NUMBER("segments", segments, 1, 1024),

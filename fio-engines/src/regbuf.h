@@ -128,6 +128,7 @@ struct regbuf_options {
 	char *cmdprio_bssplit;
 	unsigned int nowait;
 	unsigned int uncached;
+	unsigned int atomic_writes;
 	unsigned int segments;
 	unsigned int segments_scatter;
 
@@ -342,7 +343,7 @@ struct regbuf {
 	unsigned int queued;
 	unsigned int in_flight;
 	unsigned int prepared;		/* since the last forced async */
-	int rw_flags;
+	int rw_flags[2];		/* by DDIR_READ, DDIR_WRITE */
 	struct regbuf_prio *prio;	/* NULL: all requests have the job's */
 	bool moves;			/* places change */
 	bool refills;			/* and get new data, instead of fio's doing it */
