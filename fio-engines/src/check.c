@@ -90,8 +90,9 @@ static int check_register(struct thread_data *td)
 		return fail("cmdprio is for reg_mode=io");
 	if (o->segments > 1 || o->fixed_percentage != 100 || o->fault != REGBUF_FAULT_NONE ||
 	    o->nowait || o->uncached || o->atomic_writes || o->force_async || o->hipri || o->arena_skew ||
-	    o->registerfiles || o->sqpoll_thread || o->nops || o->trim_async)
-		return fail("reg_mode=register does no I/O: segments, fixed_percentage, fault, nop, "
+	    o->registerfiles || o->sqpoll_thread || o->nops || o->trim_async ||
+	    o->arena_place != REGBUF_PLACE_RANDOM)
+		return fail("reg_mode=register does no I/O: arena_place, segments, fixed_percentage, fault, nop, "
 			    "trim_async, nowait, uncached, atomic_writes, force_async, hipri, "
 			    "arena_skew, registerfiles and sqthread_poll are for reg_mode=io");
 	return 0;
@@ -162,6 +163,8 @@ static int check_io(struct thread_data *td)
 		return fail("sqthread_poll_cpu needs sqthread_poll");
 	if (!o->fixedbufs && o->fixed_percentage != 100)
 		return fail("fixed_percentage needs fixedbufs=1");
+	if (o->fault == REGBUF_FAULT_NONE && o->fault_every != 100)
+		return fail("fault_every needs fault");
 	if (o->fault >= REGBUF_FAULT_SLOT && (!o->fixedbufs || o->fixed_percentage != 100))
 		return fail("fault=slot and cross need fixedbufs=1 for all I/O");
 	if (o->arena_skew >= (size_t)sysconf(_SC_PAGESIZE))
@@ -201,7 +204,7 @@ int regbuf_check_options(struct thread_data *td)
 		return ret;
 	if (o->mode == REGBUF_MODE_SEND)
 		return check_send(td);
-	if (o->send_to)
-		return fail("send_to is for reg_mode=send");
+	if (o->send_to || !o->send_zc)
+		return fail("send_to and send_zc are for reg_mode=send");
 	return o->mode == REGBUF_MODE_REGISTER ? check_register(td) : check_io(td);
 }
