@@ -94,8 +94,12 @@ static void *map(size_t size)
 
 static void make_ring(struct io_uring *ring)
 {
-	int ret = io_uring_queue_init(1, ring, IORING_SETUP_COOP_TASKRUN |
-				      IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
+	struct io_uring_params p = {
+		.flags = IORING_SETUP_CQSIZE | IORING_SETUP_COOP_TASKRUN |
+			 IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+		.cq_entries = 1,
+	};
+	int ret = io_uring_queue_init_params(1, ring, &p);
 
 	if (ret)
 		die("a ring", -ret);
