@@ -16,6 +16,9 @@
 #define SZ_2M	(2UL << 20)
 #define SZ_1G	(1UL << 30)
 
+/* Mappings that an aliased arena may take of the 65530 that a process has by default */
+#define ALIAS_MAPPINGS	32768
+
 #ifndef MAP_HUGE_SHIFT
 #define MAP_HUGE_SHIFT	26
 #endif
@@ -45,6 +48,7 @@ static int parse_mix(const char *mix, unsigned int *percent)
 {
 	char *copy = strdup(mix ? mix : ""), *rest = copy, *item, *number, *end;
 	unsigned int i, sum = 0;
+	unsigned long part;
 	int ret = EINVAL;
 
 	if (!copy)
@@ -59,9 +63,10 @@ static int parse_mix(const char *mix, unsigned int *percent)
 			;
 		if (i == MIX_KINDS)
 			goto out;
-		percent[i] += strtoul(number, &end, 10);
-		if (end == number || *end || percent[i] > 100)
+		part = strtoul(number, &end, 10);
+		if (end == number || *end || part > 100)
 			goto out;
+		percent[i] += part;
 	}
 	for (i = 0; i < MIX_KINDS; i++)
 		sum += percent[i];
@@ -70,9 +75,16 @@ static int parse_mix(const char *mix, unsigned int *percent)
 out:
 	free(copy);
 	if (ret)
-		log_err("regbuf: arena_mix=%s: want kinds (4k, thp, huge2m, memfd) with "
-			"percentages that make 100, as 4k/20:thp/80\n", mix);
+		regbuf_say("arena_mix=%s: want kinds (4k, thp, huge2m, memfd) with "
+			"percentages that make 100, as 4k/20:thp/80", mix);
 	return ret;
+}
+
+int regbuf_check_mix(const char *text)
+{
+	unsigned int percent[MIX_KINDS];
+
+	return parse_mix(text, percent);
 }
 
 static unsigned int draw_kind(uint64_t *random, const unsigned int *percent)
@@ -137,8 +149,8 @@ static int count_huge(struct regbuf_arena *a, const struct regbuf_options *o,
 	if (huge == len)
 		return 0;
 	if (o->arena_strict) {
-		log_err("regbuf: thp for a mixed arena: only %zu of %zu bytes are in huge "
-			"pages\n", huge, len);
+		regbuf_say("thp for a mixed arena: only %zu of %zu bytes are in huge pages "
+			   "(arena_strict=0 would go on)", huge, len);
 		return ENOMEM;
 	}
 	snprintf(a->note, sizeof(a->note), "not all of the mix: not all of its thp is in huge "
@@ -146,8 +158,8 @@ static int count_huge(struct regbuf_arena *a, const struct regbuf_options *o,
 	return 0;
 }
 
-static int mix_range(struct regbuf_arena *a, const struct regbuf_options *o, char *start,
-		     size_t len, unsigned int mem)
+static int mix_range(struct regbuf_arena *a, const struct regbuf_options *o,
+		     struct regbuf_watch *w, char *start, size_t len, unsigned int mem)
 {
 	struct io_uring_ext_error err = { 0 };
 	size_t page = mem == REGBUF_MEM_HUGE2M ? SZ_2M : 0;
@@ -155,23 +167,23 @@ static int mix_range(struct regbuf_arena *a, const struct regbuf_options *o, cha
 
 	ret = overlay(start, len, mem);
 	if (!ret && o->arena_prefault)
-		ret = -io_uring_ext_prefault(start, len, page, 0, NULL, NULL, &err);
+		ret = -io_uring_ext_prefault(start, len, page, 0, regbuf_watch, w, &err);
 	if (!ret)
 		return count_huge(a, o, start, len, mem);
-	if (!o->arena_strict && mem != REGBUF_MEM_4K) {
+	if (!o->arena_strict && mem != REGBUF_MEM_4K && ret != ECANCELED) {
 		snprintf(a->note, sizeof(a->note), "not all of the mix: no %s: %.200s",
 			 regbuf_mem_name(mem), err.text[0] ? err.text : strerror(ret));
 		if (mmap(start, len, PROT_READ | PROT_WRITE,
 			 MAP_FIXED | MAP_ANONYMOUS | MAP_PRIVATE, -1, 0) == MAP_FAILED)
 			return errno;
-		return mix_range(a, o, start, len, REGBUF_MEM_4K);
+		return mix_range(a, o, w, start, len, REGBUF_MEM_4K);
 	}
-	log_err("regbuf: %s for a mixed arena: %s\n", regbuf_mem_name(mem),
-		err.text[0] ? err.text : strerror(ret));
+	regbuf_say("%s for a mixed arena: %s", regbuf_mem_name(mem),
+		   err.text[0] ? err.text : strerror(ret));
 	return ret;
 }
 
-static int mix(struct regbuf_arena *a, const struct regbuf_options *o)
+static int mix(struct regbuf_arena *a, const struct regbuf_options *o, struct regbuf_watch *w)
 {
 	/* The lots are drawn for whole units */
 	const size_t size = round_up(a->size, MIX_UNIT);
@@ -179,7 +191,7 @@ static int mix(struct regbuf_arena *a, const struct regbuf_options *o)
 	size_t start = 0, end;
 	int ret;
 
-	ret = parse_mix(o->arena_mix, percent);
+	ret = parse_mix(o->arena_mix ? o->arena_mix : "4k/50:thp/50", percent);
 	if (ret)
 		return ret;
 	mem = draw_kind(&a->random, percent);
@@ -187,7 +199,7 @@ static int mix(struct regbuf_arena *a, const struct regbuf_options *o)
 		next = draw_kind(&a->random, percent);
 		if (end < size && next == mem)
 			continue;
-		ret = mix_range(a, o, a->base + start, end - start, mem);
+		ret = mix_range(a, o, w, a->base + start, end - start, mem);
 		if (ret || end >= size)
 			return ret;
 		start = end;
@@ -199,32 +211,30 @@ static int mix(struct regbuf_arena *a, const struct regbuf_options *o)
 
 /*
  * Give one base page of each @every bytes back and take another: what was one huge
- * page is then mapped in pieces, with a stranger among them.
+ * page is then mapped in pieces, with a stranger among them.  Nothing shall put it
+ * together again while the job runs.
  */
-static int fragment(struct regbuf_arena *a, size_t every)
+static int fragment(struct regbuf_arena *a, struct regbuf_watch *w, size_t every)
 {
 	size_t page = sysconf(_SC_PAGESIZE), at, odd, len;
 
-	if (every < 2 * page) {
-		log_err("regbuf: arena_frag must be two pages at least\n");
-		return EINVAL;
+	regbuf_watch_start(w, w->td, "fragmenting");
+	if (madvise(a->base, a->info.size, MADV_NOHUGEPAGE) && errno != EINVAL) {
+		regbuf_say("arena_frag: keeping khugepaged away: %s", strerror(errno));
+		return errno;
 	}
 	for (at = 0; at < a->size; at += every) {
+		if (regbuf_watch(w, at, a->size))
+			return ECANCELED;
 		len = a->size - at < every ? a->size - at : every;
 		odd = at + regbuf_random_below(&a->random, len / page) * page;
 		if (madvise(a->base + odd, page, MADV_DONTNEED)) {
-			log_err("regbuf: arena_frag: %s\n", strerror(errno));
+			regbuf_say("arena_frag: %s", strerror(errno));
 			return errno;
 		}
 		*(volatile char *)(a->base + odd) = 1;
 	}
 	return 0;
-}
-
-static bool can_fragment(const struct regbuf_options *o, const struct regbuf_arena *a)
-{
-	return (o->arena_mem == REGBUF_MEM_4K || o->arena_mem == REGBUF_MEM_THP ||
-		o->arena_mem == REGBUF_MEM_MTHP) && a->info.memfd < 0;
 }
 
 /* ---- the arena ---------------------------------------------------------------- */
@@ -239,7 +249,7 @@ static int kind_of_folio(unsigned long long folio, enum io_uring_ext_mem *mem, s
 	} else if (folio == (size_t)sysconf(_SC_PAGESIZE)) {
 		*mem = IO_URING_EXT_MEM_BASE;
 	} else {
-		log_err("regbuf: arena_folio=%llu: want the size of base pages, 2m or 1g\n",
+		regbuf_say("arena_folio=%llu: want the size of base pages, 2m or 1g",
 			folio);
 		return EINVAL;
 	}
@@ -294,9 +304,10 @@ static int fill_params(const struct regbuf_options *o, size_t size,
 	case REGBUF_MEM_ALIAS:
 		if (!folio)
 			folio = SZ_2M;
-		p->alias = o->arena_alias ? o->arena_alias : round_up(size / 1024, folio);
-		if (!p->alias)
-			p->alias = folio;
+		p->alias = o->arena_alias ? o->arena_alias :
+					    round_up(size / ALIAS_MAPPINGS + 1, folio);
+		if (p->alias > size)
+			p->alias = size;
 		return kind_of_folio(folio, &p->mem, &p->thp_size);
 	}
 	return EINVAL;
@@ -321,21 +332,68 @@ static bool step_down(struct io_uring_ext_arena_params *p)
 	}
 }
 
+static bool is_reserved(enum io_uring_ext_mem mem)
+{
+	return mem == IO_URING_EXT_MEM_HUGE_1G || mem == IO_URING_EXT_MEM_HUGE_2M;
+}
+
+/* Page tables are memory, too: 8 bytes for each page that is mapped. */
+static size_t need_of(const struct io_uring_ext_arena_params *p)
+{
+	const size_t page = p->mem == IO_URING_EXT_MEM_HUGE_1G ? SZ_1G :
+			    p->mem == IO_URING_EXT_MEM_HUGE_2M ? SZ_2M :
+						(size_t)sysconf(_SC_PAGESIZE);
+	const size_t tables = p->size / page * 8;
+
+	if (is_reserved(p->mem))
+		return tables;
+	return tables + (p->alias ? p->alias : p->size);
+}
+
+/*
+ * Running out of memory half-way is no error that a process sees: the kernel kills one,
+ * whoever it is.  Huge pages were set aside before, so for them it is an error.
+ */
+static int check_memory(const struct io_uring_ext_arena_params *p)
+{
+	const size_t need = need_of(p);
+	unsigned long kib = 0;
+	char line[128];
+	FILE *f;
+
+	f = fopen("/proc/meminfo", "re");
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof(line), f) && !sscanf(line, "MemAvailable: %lu", &kib))
+		;
+	fclose(f);
+	if (!kib || need >> 10 <= kib)
+		return 0;
+	regbuf_say("%zu MiB of memory are needed, page tables included, and %lu MiB are available",
+		   need >> 20, kib >> 10);
+	return ENOMEM;
+}
+
 static int alloc(struct regbuf_arena *a, const struct regbuf_options *o,
 		 struct io_uring_ext_arena_params *p)
 {
+	/* Of aliased memory only the size is large: smaller pages are another thing */
+	const bool strict = o->arena_strict || o->arena_mem == REGBUF_MEM_ALIAS;
 	struct io_uring_ext_error err;
 	int ret;
 
 	for (;;) {
+		ret = check_memory(p);
+		if (ret)
+			return ret;
 		ret = io_uring_ext_arena_alloc(&a->arena, p, &err);
 		if (!ret)
 			return 0;
-		if (!a->note[0])
+		if (!a->note[0] || ret == -ECANCELED)
 			snprintf(a->note, sizeof(a->note), "%s", err.text);
-		if (o->arena_strict || ret == -EINVAL || !step_down(p)) {
-			log_err("regbuf: no arena of %zu bytes, arena_mem=%s: %s\n", p->size,
-				regbuf_mem_name(o->arena_mem), a->note);
+		if (strict || ret == -EINVAL || ret == -ECANCELED || !step_down(p)) {
+			regbuf_say("no arena of %zu bytes, arena_mem=%s: %s", p->size,
+				   regbuf_mem_name(o->arena_mem), a->note);
 			return -ret;
 		}
 	}
@@ -347,8 +405,8 @@ static int check_huge(struct regbuf_arena *a, const struct regbuf_options *o)
 	    a->info.huge_bytes >= a->size)
 		return 0;
 	if (o->arena_strict) {
-		log_err("regbuf: only %zu of %zu bytes are in folios of %zu bytes\n",
-			a->info.huge_bytes, a->size, a->info.page_size);
+		regbuf_say("only %zu of %zu bytes are in folios of %zu bytes (arena_strict=0 "
+			   "would go on)", a->info.huge_bytes, a->size, a->info.page_size);
 		return ENOMEM;
 	}
 	snprintf(a->note, sizeof(a->note), "%zu of %zu bytes are in folios of %zu bytes",
@@ -356,11 +414,17 @@ static int check_huge(struct regbuf_arena *a, const struct regbuf_options *o)
 	return 0;
 }
 
-int regbuf_arena_alloc(struct regbuf_arena *a, const struct regbuf_options *o, size_t size)
+int regbuf_arena_alloc(struct regbuf_arena *a, struct thread_data *td, size_t size)
 {
+	const struct regbuf_options *o = td->eo;
 	struct io_uring_ext_arena_params p = { 0 };
+	struct regbuf_watch watch;
+	char note[sizeof(a->note) + 32];
 	int ret;
 
+	regbuf_watch_start(&watch, td, "populating");
+	p.progress = regbuf_watch;
+	p.progress_arg = &watch;
 	a->random = o->arena_seed * 0x9e3779b97f4a7c15ULL | 1;
 	ret = fill_params(o, size, &p);
 	if (!ret)
@@ -372,21 +436,19 @@ int regbuf_arena_alloc(struct regbuf_arena *a, const struct regbuf_options *o, s
 	a->size = size;
 	a->memory = p.alias ? p.alias : size;
 	if (o->arena_mem == REGBUF_MEM_MIXED)
-		ret = mix(a, o);
+		ret = mix(a, o, &watch);
 	/* As asked before it is split on purpose, and told as it is after that */
 	if (!ret)
 		ret = check_huge(a, o);
 	if (!ret && o->arena_frag) {
-		if (can_fragment(o, a)) {
-			ret = fragment(a, o->arena_frag);
-			io_uring_ext_arena_info(a->arena, &a->info);
-		} else {
-			log_err("regbuf: arena_frag needs arena_mem=4k, thp or mthp\n");
-			ret = EINVAL;
-		}
+		ret = fragment(a, &watch, o->arena_frag);
+		io_uring_ext_arena_info(a->arena, &a->info);
 	}
-	if (!ret && a->note[0])
-		log_info("regbuf: arena_mem=%s: %s\n", regbuf_mem_name(o->arena_mem), a->note);
+	if (!ret && a->note[0]) {
+		snprintf(note, sizeof(note), "arena_mem=%s: %s", regbuf_mem_name(o->arena_mem),
+			 a->note);
+		regbuf_note(td, note);
+	}
 	if (ret)
 		regbuf_arena_free(a);
 	return ret;

@@ -4,10 +4,10 @@
  * and after its last.  Callbacks are in the order in which fio calls them.
  */
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "fio.h"
-#include "verify.h"
 
 #include "io.h"
 
@@ -15,6 +15,10 @@
 
 #define ENGINE_FLAGS	(FIO_ASYNCIO_SYNC_TRIM | FIO_NO_OFFLOAD | \
 			 FIO_ASYNCIO_SETS_ISSUE_TIME)
+
+/* RWF_DONTCACHE and RWF_ATOMIC: <linux/fs.h> since 6.14 and 6.11 */
+#define UNCACHED	0x80
+#define ATOMIC		0x40
 
 static struct ioengine_ops engine_ops;
 
@@ -67,63 +71,41 @@ static void add_flags(struct thread_data *td, unsigned long long flags)
 	td->flags |= flags << TD_ENG_FLAG_SHIFT;
 }
 
-/* The first callback of all. */
+/* The first callback of all, in fio's own process unless create_serialize=0. */
 static int get_file_size(struct thread_data *td, struct fio_file *f)
 {
 	const struct regbuf_options *o = td->eo;
+	int ret;
 
 	if (!right_layout(td))
 		exit(1);
+	if (!f->fileno) {
+		ret = regbuf_check_options(td);
+		if (ret) {
+			td_verror(td, ret, "regbuf options");
+			return 1;
+		}
+		regbuf_note_prepare(td);
+		if (o->trim_async)
+			td->flags &= ~((unsigned long long)FIO_ASYNCIO_SYNC_TRIM <<
+				       TD_ENG_FLAG_SHIFT);
+		/* In the job itself it would be too late for the others to know */
+		if (o->arena_share && !td->pid && regbuf_share_join(td))
+			return 1;
+	}
 	if (o->mode == REGBUF_MODE_IO)
 		return generic_get_file_size(td, f);
-	if (!o->arena_size) {
-		log_err("regbuf: reg_mode=register needs arena_size=\n");
-		td_verror(td, EINVAL, "arena_size");
-		return 1;
-	}
-	/* The arena is the file, and there is no other */
+	/* The arena is the file, or the socket, and there is no other */
 	add_flags(td, FIO_DISKLESSIO | FIO_NOEXTEND);
-	f->real_file_size = o->arena_size;
+	f->real_file_size = o->mode == REGBUF_MODE_SEND ? td->o.size : o->arena_size;
 	fio_file_set_size_known(f);
 	return 0;
 }
 
-/* ---- checking options -------------------------------------------------------------- */
-
 static int fail(const char *text)
 {
-	log_err("regbuf: %s\n", text);
+	regbuf_say("%s", text);
 	return EINVAL;
-}
-
-static int check_options(struct thread_data *td)
-{
-	const struct regbuf_options *o = td->eo;
-	bool in_tables = o->reg_op == REGBUF_OP_BUFFERS || o->reg_op == REGBUF_OP_BUFFERS2;
-
-	if (o->reg_size % sysconf(_SC_PAGESIZE))
-		return fail("reg_size must be a multiple of the page size");
-	if (o->mode == REGBUF_MODE_REGISTER)
-		return regbuf_register_check(td);
-	if (td->o.mem_align)
-		return fail("iomem_align is for fio's own memory; see arena_skew");
-	if (o->hipri && !td->o.odirect)
-		return fail("hipri needs direct=1");
-	if (o->churn && !o->fixedbufs)
-		return fail("churn needs fixedbufs=1");
-	/* A clone moves to another entry; an update leaves each slot where it was */
-	if (o->churn && o->reg_op != REGBUF_OP_UPDATE && o->force_async && !o->churn_drain)
-		return fail("force_async with churn of whole tables or clones needs "
-			    "churn_drain=1: requests that have not begun would not find "
-			    "their slots");
-	if (o->churn && in_tables && o->hipri && !o->churn_drain)
-		return fail("hipri with churn of whole tables needs churn_drain=1: before "
-			    "Linux 6.13 unregistering waits for I/O, and nobody polls for it");
-	if (o->fault >= REGBUF_FAULT_SLOT && !o->fixedbufs)
-		return fail("fault=slot and cross need fixedbufs=1");
-	if (o->arena_skew >= (size_t)sysconf(_SC_PAGESIZE))
-		return fail("arena_skew is less than a page");
-	return 0;
 }
 
 /* ---- places ------------------------------------------------------------------------- */
@@ -134,44 +116,63 @@ static int check_options(struct thread_data *td)
  */
 static int check_alias(struct regbuf *rb)
 {
-	size_t alias = rb->arena.memory, round = rb->stride * rb->td->o.iodepth;
+	size_t alias = rb->arena->memory, round = rb->stride * rb->nr_units;
 
-	if (alias == rb->arena.size)
+	if (alias == rb->arena->size)
 		return 0;
 	if (alias % round || rb->slots.size % rb->stride)
-		return fail("arena_mem=alias: arena_alias must be a multiple of iodepth times "
-			    "the block size, and reg_size one of the block size");
+		return fail("arena_mem=alias: arena_alias must be a multiple of iodepth (and of "
+			    "the jobs that share it) times the block size, and reg_size one of "
+			    "the block size");
 	return 0;
 }
 
 static int set_places(struct regbuf *rb, size_t slot_size)
 {
-	const unsigned int depth = rb->td->o.iodepth;
-	size_t size = rb->arena.size, rest = size % slot_size;
+	size_t size = rb->arena->size, rest = size % slot_size;
 
 	rb->per_slot = slot_size / rb->stride;
 	rb->nr_places = size / slot_size * rb->per_slot + rest / rb->stride;
-	rb->nr_turns = rb->nr_places / depth;
+	rb->nr_turns = rb->nr_places / rb->nr_units;
 	if (!rb->per_slot || !rb->nr_turns) {
-		log_err("regbuf: arena_size=%zu in slots of %zu bytes has %llu places of %zu "
-			"bytes, iodepth=%u needs one each\n", size, slot_size,
-			(unsigned long long)rb->nr_places, rb->stride, depth);
+		regbuf_say("arena_size=%zu in slots of %zu bytes has %llu places of %zu bytes, "
+			   "iodepth=%u needs one each", size, slot_size,
+			   (unsigned long long)rb->nr_places, rb->stride, rb->nr_units);
 		return EINVAL;
 	}
 	rb->moves = rb->o->arena_place != REGBUF_PLACE_FIXED && rb->nr_turns > 1;
 	return 0;
 }
 
+/*
+ * fio fills a buffer before its place is known.  Where places change the data of a write
+ * is to be made there instead, and once: fio's generators are at the next block then.
+ */
+static void take_over_refill(struct regbuf *rb)
+{
+	struct thread_data *td = rb->td;
+
+	if (!rb->moves || !(td->flags & TD_F_REFILL_BUFFERS) || !regbuf_io_keeps_data(td))
+		return;
+	rb->refills = true;
+	td->flags &= ~(TD_F_REFILL_BUFFERS | TD_F_SCRAMBLE_BUFFERS);
+}
+
 /* ---- before the first I/O -------------------------------------------------------------- */
 
 static int alloc_units(struct regbuf *rb)
 {
-	unsigned int depth = rb->td->o.iodepth;
+	unsigned int depth = rb->td->o.iodepth, i;
 
 	rb->units = calloc(depth, sizeof(*rb->units));
 	rb->io_us = calloc(depth, sizeof(*rb->io_us));
 	rb->events = calloc(depth, sizeof(*rb->events));
-	return rb->units && rb->io_us && rb->events ? 0 : ENOMEM;
+	rb->iovecs = calloc((size_t)depth * rb->o->segments, sizeof(*rb->iovecs));
+	if (!rb->units || !rb->io_us || !rb->events || !rb->iovecs)
+		return ENOMEM;
+	for (i = 0; i < depth; i++)
+		rb->units[i].iovecs = &rb->iovecs[(size_t)i * rb->o->segments];
+	return 0;
 }
 
 static int init_io_mode(struct regbuf *rb)
@@ -179,6 +180,8 @@ static int init_io_mode(struct regbuf *rb)
 	struct thread_data *td = rb->td;
 	struct regbuf_options *o = rb->o;
 	size_t size = o->arena_size;
+	unsigned int i;
+	int ret;
 
 	/* The kernel's thread wants registered files, before 5.11 nothing else */
 	if (o->sqpoll_thread)
@@ -186,13 +189,26 @@ static int init_io_mode(struct regbuf *rb)
 	if (o->registerfiles && td->o.nr_files != td->o.open_files)
 		return fail("registerfiles needs nr_files and openfiles to be the same");
 	rb->stride = round_up_page(td_max_bs(td) + o->arena_skew);
+	rb->nr_units = td->o.iodepth;
+	if (o->arena_share) {
+		rb->nr_units *= rb->nr_jobs;
+		rb->first_unit = td->subjob_number * td->o.iodepth;
+	}
 	if (!size)
-		size = rb->stride * td->o.iodepth;
+		size = rb->stride * rb->nr_units;
 	if (o->reg_size > size)
 		return fail("reg_size is more than arena_size");
+	ret = regbuf_prio_init(rb);
+	if (ret)
+		return ret;
+	for (i = DDIR_READ; i <= DDIR_WRITE; i++) {
+		rb->rw_flags[i] |= o->nowait ? RWF_NOWAIT : 0;
+		rb->rw_flags[i] |= o->uncached ? UNCACHED : 0;
+	}
+	rb->rw_flags[DDIR_WRITE] |= o->atomic_writes ? ATOMIC : 0;
 	rb->churn_left = o->churn;
 	rb->fault_left = o->fault_every;
-	return regbuf_arena_alloc(&rb->arena, o, size);
+	return regbuf_share_get(rb, size);
 }
 
 static int init_register_mode(struct regbuf *rb)
@@ -202,7 +218,7 @@ static int init_register_mode(struct regbuf *rb)
 	/* No data: fio shall neither allocate buffers nor fill them */
 	add_flags(td, FIO_NOIO);
 	td->flags &= ~(TD_F_REFILL_BUFFERS | TD_F_SCRAMBLE_BUFFERS);
-	return regbuf_arena_alloc(&rb->arena, rb->o, rb->o->arena_size);
+	return regbuf_share_get(rb, rb->o->arena_size);
 }
 
 static int init(struct thread_data *td)
@@ -212,7 +228,7 @@ static int init(struct thread_data *td)
 
 	if (!right_layout(td))
 		return 1;
-	ret = check_options(td);
+	ret = regbuf_check_options(td);
 	if (ret)
 		goto fail;
 	rb = calloc(1, sizeof(*rb));
@@ -224,10 +240,18 @@ static int init(struct thread_data *td)
 	td->io_ops_data = rb;
 	rb->td = td;
 	rb->o = td->eo;
+	rb->socket = -1;
+	rb->random = (rb->o->arena_seed + td->subjob_number) * 0x9e3779b97f4a7c15ULL | 1;
 	regbuf_get_locked(&rb->locked_before);
-	ret = alloc_units(rb);
+	ret = regbuf_share_init(rb);
 	if (!ret)
-		ret = rb->o->mode == REGBUF_MODE_IO ? init_io_mode(rb) : init_register_mode(rb);
+		ret = regbuf_logs_open(rb);
+	if (!ret)
+		ret = alloc_units(rb);
+	rb->nr_jobs = ret ? 0 : rb->share->jobs;
+	if (!ret)
+		ret = rb->o->mode == REGBUF_MODE_REGISTER ? init_register_mode(rb) :
+							    init_io_mode(rb);
 	if (!ret)
 		return 0;
 fail:
@@ -236,24 +260,34 @@ fail:
 }
 
 /*
- * fio fills blocks from here on, one next to the other, before the first I/O; places
- * are at least as far apart, so the arena is large enough for it.
+ * fio fills blocks here before the first I/O, and before they have places, which may be
+ * in use by another job, or are for registration to populate.
  */
-static int iomem_alloc(struct thread_data *td, size_t fio_unused size)
+static int iomem_alloc(struct thread_data *td, size_t size)
 {
 	struct regbuf *rb = td->io_ops_data;
 
-	td->orig_buffer = rb->arena.base;
-	if (td_max_bs(td) * td->o.iodepth <= rb->arena.size)
-		return 0;
-	log_err("regbuf: arena_size=%zu is less than iodepth times the block size\n",
-		rb->arena.size);
-	return 1;
+	if (size < td_max_bs(td) * td->o.iodepth)
+		size = td_max_bs(td) * td->o.iodepth;
+	rb->scratch = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (rb->scratch == MAP_FAILED) {
+		rb->scratch = NULL;
+		regbuf_say("no memory for %zu bytes of blocks", size);
+		return 1;
+	}
+	rb->scratch_size = size;
+	td->orig_buffer = rb->scratch;
+	return 0;
 }
 
-static void iomem_free(struct thread_data fio_unused *td)
+static void iomem_free(struct thread_data *td)
 {
-	/* cleanup() comes next, and frees after unregistering */
+	struct regbuf *rb = td->io_ops_data;
+
+	/* The arena is freed after unregistering: cleanup() comes next */
+	if (rb->scratch)
+		munmap(rb->scratch, rb->scratch_size);
+	rb->scratch = NULL;
 }
 
 static int io_u_init(struct thread_data *td, struct io_u *io_u)
@@ -269,7 +303,10 @@ static unsigned int cq_entries(const struct regbuf *rb)
 {
 	unsigned int depth = rb->td->o.iodepth, entries = depth;
 
-	if (rb->o->churn)
+	/* SEND_ZC has two */
+	if (rb->o->mode == REGBUF_MODE_SEND)
+		entries += depth;
+	if (rb->o->churn || rb->o->churn_rate)
 		entries += 2 * rb->o->churn_slots;
 	return entries > 32768 ? 32768 : entries;
 }
@@ -307,8 +344,8 @@ static int init_ring(struct regbuf *rb)
 		flags &= ~droppable[i];
 	}
 	if (ret) {
-		log_err("regbuf: io_uring_setup: %s%s\n", strerror(-ret),
-			ret == -EPERM ? " (see /proc/sys/kernel/io_uring_disabled)" : "");
+		regbuf_say("io_uring_setup: %s%s", strerror(-ret),
+			   ret == -EPERM ? " (see /proc/sys/kernel/io_uring_disabled)" : "");
 		return -ret;
 	}
 	rb->has_ring = true;
@@ -319,15 +356,17 @@ static void choose_nonvectored(struct regbuf *rb)
 {
 	struct io_uring_probe *probe;
 
-	if (rb->o->nonvectored >= 0)
+	if (rb->o->nonvectored != REGBUF_NONVECTORED_AUTO)
 		return;
-	rb->o->nonvectored = 0;
+	rb->o->nonvectored = REGBUF_NONVECTORED_OFF;
+	if (rb->o->segments > 1)
+		return;
 	probe = io_uring_get_probe_ring(&rb->ring);
 	if (!probe)
 		return;
 	if (io_uring_opcode_supported(probe, IORING_OP_READ) &&
 	    io_uring_opcode_supported(probe, IORING_OP_WRITE))
-		rb->o->nonvectored = 1;
+		rb->o->nonvectored = REGBUF_NONVECTORED_ON;
 	io_uring_free_probe(probe);
 }
 
@@ -335,9 +374,9 @@ static void choose_nonvectored(struct regbuf *rb)
 static size_t choose_slot_size(struct regbuf *rb)
 {
 	struct io_uring_ext_caps caps = { 0 };
-	size_t size = rb->arena.size;
+	size_t size = rb->arena->size;
 
-	if (rb->o->mode == REGBUF_MODE_REGISTER && rb->o->reg_op == REGBUF_OP_UPDATE)
+	if (rb->o->mode == REGBUF_MODE_REGISTER && regbuf_by_slot(rb->o))
 		return td_max_bs(rb->td);
 	if (rb->o->reg_size)
 		return rb->o->reg_size;
@@ -382,23 +421,28 @@ static int register_files(struct regbuf *rb)
 }
 
 /*
- * Data for jobs that write and do not verify: fio's own, in each @step'th place.  After
+ * Data for jobs that write and do not verify: fio's own, in each place of the job.  After
  * registering, so that with arena_prefault=0 it is still that which populates.
  */
-static void fill_places(struct regbuf *rb, uint64_t step)
+static void fill_places(struct regbuf *rb, uint64_t apart)
 {
+	const uint64_t turns = rb->moves ? rb->nr_turns : 1;
 	struct thread_data *td = rb->td;
-	uint64_t place;
+	unsigned int i;
+	uint64_t turn;
 	char *data;
 
 	if (!td_write(td) || !regbuf_io_keeps_data(td))
 		return;
-	for (place = 0; place < rb->nr_places; place += step) {
-		data = regbuf_io_place(rb, place);
-		/* From here on it is the same memory again */
-		if (data >= rb->arena.base + rb->arena.memory)
-			break;
-		fill_io_buffer(td, data, td->o.min_bs[DDIR_WRITE], td_max_bs(td));
+	for (turn = 0; turn < turns; turn++) {
+		for (i = 0; i < td->o.iodepth; i++) {
+			data = regbuf_io_place(rb, (turn * rb->nr_units + rb->first_unit + i) *
+						   apart);
+			/* From here on it is the same memory again */
+			if (data >= rb->arena->base + rb->arena->memory)
+				return;
+			fill_io_buffer(td, data, td->o.min_bs[DDIR_WRITE], td_max_bs(td));
+		}
 	}
 }
 
@@ -410,7 +454,7 @@ static void look_at_first_slot(struct regbuf *rb)
 	if (!rb->o->reg_log)
 		return;
 	/* The kernel tells at once; an estimate reads 8 bytes for each base page */
-	if (io_uring_ext_layout(&rb->ring, rb->slots.index[0], v->iov_base, len, &rb->layout))
+	if (io_uring_ext_layout(&rb->ring, 0, v->iov_base, len, &rb->layout))
 		return;
 	rb->has_layout = true;
 }
@@ -432,17 +476,20 @@ static int post_init_io_mode(struct regbuf *rb, size_t slot_size)
 	if (!ret && rb->o->registerfiles) {
 		ret = register_files(rb);
 		if (ret)
-			log_err("regbuf: registering files: %s\n", strerror(ret));
+			regbuf_say("registering files: %s", strerror(ret));
 	}
+	if (!ret && rb->o->mode == REGBUF_MODE_SEND)
+		ret = regbuf_send_connect(rb);
 	if (ret)
 		return ret;
 	choose_nonvectored(rb);
+	take_over_refill(rb);
 	memset(rb->ring.sq.sqes, 0, rb->ring.sq.ring_entries * sizeof(*rb->ring.sq.sqes));
-	if (!rb->moves && rb->arena.memory == rb->arena.size)
+	if (!rb->moves && rb->arena->memory == rb->arena->size)
 		apart = rb->nr_turns;
 	fill_places(rb, apart);
 	for (i = 0; i < rb->td->o.iodepth; i++)
-		regbuf_io_set_place(rb, rb->io_us[i], i * apart);
+		regbuf_io_set_place(rb, rb->io_us[i], (rb->first_unit + i) * apart);
 	return 0;
 }
 
@@ -463,7 +510,7 @@ static int post_init(struct thread_data *td)
 		ret = fail("fault=slot needs two slots: with one there is no wrong one");
 	if (!ret && rb->o->fixedbufs)
 		ret = regbuf_slots_prepare(rb);
-	if (!ret && rb->o->mode == REGBUF_MODE_IO)
+	if (!ret && rb->o->mode != REGBUF_MODE_REGISTER)
 		ret = post_init_io_mode(rb, slot_size);
 	if (!ret)
 		return 0;
@@ -477,7 +524,7 @@ static int open_file(struct thread_data *td, struct fio_file *f)
 	struct regbuf *rb = td->io_ops_data;
 	const struct regbuf_options *o = td->eo;
 
-	if (o->mode == REGBUF_MODE_REGISTER)
+	if (o->mode != REGBUF_MODE_IO)
 		return 0;
 	if (!rb || !rb->fds)
 		return generic_open_file(td, f);
@@ -490,7 +537,7 @@ static int close_file(struct thread_data *td, struct fio_file *f)
 	struct regbuf *rb = td->io_ops_data;
 	const struct regbuf_options *o = td->eo;
 
-	if (o->mode == REGBUF_MODE_REGISTER)
+	if (o->mode != REGBUF_MODE_IO)
 		return 0;
 	if (!rb || !rb->fds)
 		return generic_close_file(td, f);
@@ -504,15 +551,17 @@ static int prep(struct thread_data *td, struct io_u *io_u)
 {
 	const struct regbuf_options *o = td->eo;
 
-	return o->mode == REGBUF_MODE_IO ? regbuf_io_prep(td, io_u) : 0;
+	return o->mode == REGBUF_MODE_REGISTER ? 0 : regbuf_io_prep(td, io_u);
 }
 
 static enum fio_q_status queue(struct thread_data *td, struct io_u *io_u)
 {
 	const struct regbuf_options *o = td->eo;
+	struct regbuf *rb = td->io_ops_data;
 
-	return o->mode == REGBUF_MODE_IO ? regbuf_io_queue(td, io_u) :
-					   regbuf_register_queue(td, io_u);
+	rb->phase = REGBUF_PHASE_MEASURED;
+	return o->mode == REGBUF_MODE_REGISTER ? regbuf_register_queue(td, io_u) :
+						 regbuf_io_queue(td, io_u);
 }
 
 /* ---- after the last I/O ---------------------------------------------------------------- */
@@ -535,22 +584,28 @@ static void cleanup(struct thread_data *td)
 
 	if (!rb)
 		return;
+	rb->phase = REGBUF_PHASE_TEARDOWN;
+	if (rb->socket >= 0)
+		close(rb->socket);
 	/* Pins go here, and not when the kernel gets to the closed ring */
 	if (rb->has_ring) {
 		regbuf_slots_release(rb);
 		ret = regbuf_io_wait_tags(rb);
 		io_uring_queue_exit(&rb->ring);
+		regbuf_source_release(rb);
 	}
 	ret2 = regbuf_report(rb);
 	if (ret || ret2)
 		td_verror(td, ret ? ret : ret2, "regbuf cleanup");
+	regbuf_prio_free(rb);
 	regbuf_figures_free(rb);
 	regbuf_slots_free(rb);
-	regbuf_arena_free(&rb->arena);
+	regbuf_share_put(rb);
 	close_registered(rb);
 	free(rb->units);
 	free(rb->io_us);
 	free(rb->events);
+	free(rb->iovecs);
 	free(rb);
 	td->io_ops_data = NULL;
 }

@@ -13,13 +13,26 @@
 
 #include "io.h"
 
+/* <linux/io_uring.h> since 6.15 */
+#define OP_READV_FIXED		60
+#define OP_WRITEV_FIXED		61
+
+/* <linux/blkdev.h> since 6.12 */
+#ifndef BLOCK_URING_CMD_DISCARD
+#define BLOCK_URING_CMD_DISCARD	_IO(0x12, 0)
+#endif
+
+/* Since 6.10 and 6.13 */
+#define NOP_INJECT_RESULT	(1U << 0)
+#define NOP_FIXED_BUFFER	(1U << 3)
+
 #define SQ_FLAGS_RECHECK	(IORING_SQ_NEED_WAKEUP | IORING_SQ_CQ_OVERFLOW)
 
 /* ---- places ------------------------------------------------------------------- */
 
 char *regbuf_io_place(const struct regbuf *rb, uint64_t place)
 {
-	return rb->arena.base + place / rb->per_slot * rb->slots.size +
+	return rb->arena->base + place / rb->per_slot * rb->slots.size +
 	       place % rb->per_slot * rb->stride + rb->o->arena_skew;
 }
 
@@ -40,7 +53,6 @@ bool regbuf_io_keeps_data(const struct thread_data *td)
 static void move(struct regbuf *rb, struct io_u *io_u)
 {
 	struct regbuf_unit *u = &rb->units[io_u->index];
-	const unsigned int nr_units = rb->td->o.iodepth;
 	struct thread_data *td = rb->td;
 	uint64_t turn;
 
@@ -49,24 +61,55 @@ static void move(struct regbuf *rb, struct io_u *io_u)
 		return;
 	u->placed = 1;
 	if (rb->o->arena_place == REGBUF_PLACE_RANDOM) {
-		turn = regbuf_random_below(&rb->arena.random, rb->nr_turns);
+		turn = regbuf_random_below(&rb->random, rb->nr_turns);
 	} else {
 		turn = rb->turn;
-		if (++rb->turn_units == nr_units) {
+		if (++rb->turn_units == td->o.iodepth) {
 			rb->turn_units = 0;
 			if (++rb->turn == rb->nr_turns)
 				rb->turn = 0;
 		}
 	}
-	regbuf_io_set_place(rb, io_u, turn * nr_units + io_u->index);
+	regbuf_io_set_place(rb, io_u, turn * rb->nr_units + rb->first_unit + io_u->index);
 	io_u->xfer_buf = io_u->buf;
-	/* fio has filled the old place; for verification it fills the new one later */
-	if (io_u->ddir == DDIR_WRITE && (td->flags & TD_F_REFILL_BUFFERS) &&
-	    regbuf_io_keeps_data(td))
+	if (io_u->ddir == DDIR_WRITE && rb->refills)
 		io_u_fill_buffer(td, io_u, td->o.min_bs[DDIR_WRITE], io_u->buflen);
 }
 
 /* ---- one request ---------------------------------------------------------------- */
+
+/*
+ * The I/O in parts, which the file has in another order than memory if they are to be
+ * scattered: no two of them then lie next to each other, and all of it is still there.
+ * The same order is used for reading.
+ */
+static unsigned int cut(struct regbuf *rb, const struct io_u *io_u)
+{
+	struct iovec *v = rb->units[io_u->index].iovecs;
+	const size_t part = td_max_bs(rb->td) / rb->o->segments;
+	char *at = io_u->xfer_buf;
+	size_t left = io_u->xfer_buflen, len;
+	unsigned int nr = 0, i;
+	struct iovec swap;
+
+	for (; left; left -= len, at += len) {
+		len = left < part ? left : part;
+		v[nr].iov_base = at;
+		v[nr++].iov_len = len;
+	}
+	for (i = 0; rb->o->segments_scatter && i < nr / 2; i++) {
+		swap = v[i];
+		v[i] = v[nr - 1 - i];
+		v[nr - 1 - i] = swap;
+	}
+	return nr;
+}
+
+static void prep_vector(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *sqe)
+{
+	sqe->addr = (uintptr_t)rb->units[io_u->index].iovecs;
+	sqe->len = cut(rb, io_u);
+}
 
 static void prep_plain(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *sqe)
 {
@@ -74,17 +117,15 @@ static void prep_plain(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe
 		{ IORING_OP_READV, IORING_OP_READ },
 		{ IORING_OP_WRITEV, IORING_OP_WRITE },
 	};
-	struct iovec *iovec = &rb->units[io_u->index].iovec;
+	const bool nonvectored = rb->o->nonvectored == REGBUF_NONVECTORED_ON;
 
-	sqe->opcode = op[io_u->ddir][rb->o->nonvectored];
-	if (rb->o->nonvectored) {
+	sqe->opcode = op[io_u->ddir][nonvectored];
+	sqe->buf_index = 0;
+	if (nonvectored) {
 		sqe->addr = (uintptr_t)io_u->xfer_buf;
 		sqe->len = io_u->xfer_buflen;
 	} else {
-		iovec->iov_base = io_u->xfer_buf;
-		iovec->iov_len = io_u->xfer_buflen;
-		sqe->addr = (uintptr_t)iovec;
-		sqe->len = 1;
+		prep_vector(rb, io_u, sqe);
 	}
 }
 
@@ -99,29 +140,73 @@ static void spoil_request(struct regbuf *rb, struct io_u *io_u, struct io_uring_
 	rb->fault_left = rb->o->fault_every;
 	rb->faults++;
 	if (rb->o->fault == REGBUF_FAULT_SLOT)
-		sqe->buf_index = s->index[(slot + 1) % s->nr];
+		sqe->buf_index = (slot + 1) % s->nr;
 	else
-		sqe->addr = (uintptr_t)rb->arena.base + slot * s->size +
+		sqe->addr = (uintptr_t)rb->arena->base + slot * s->size +
 			    regbuf_slot_bytes(rb, slot) - io_u->xfer_buflen / 2;
+}
+
+static void prep_fixed(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *sqe)
+{
+	static const uint8_t op[2][2] = {
+		{ IORING_OP_READ_FIXED, OP_READV_FIXED },
+		{ IORING_OP_WRITE_FIXED, OP_WRITEV_FIXED },
+	};
+	const bool vector = rb->o->segments > 1;
+
+	sqe->opcode = op[io_u->ddir][vector];
+	sqe->buf_index = rb->units[io_u->index].slot;
+	if (vector) {
+		prep_vector(rb, io_u, sqe);
+	} else {
+		sqe->addr = (uintptr_t)io_u->xfer_buf;
+		sqe->len = io_u->xfer_buflen;
+	}
+	if (rb->o->fault >= REGBUF_FAULT_SLOT)
+		spoil_request(rb, io_u, sqe);
+}
+
+/* The result of a NOP is what it is told, and that is all of the block. */
+static void prep_nop(struct io_u *io_u, struct io_uring_sqe *sqe, unsigned int slot, bool fixed)
+{
+	sqe->opcode = IORING_OP_NOP;
+	sqe->fd = -1;
+	sqe->flags = 0;
+	sqe->ioprio = 0;
+	sqe->off = 0;
+	sqe->addr = 0;
+	sqe->len = io_u->xfer_buflen;
+	sqe->rw_flags = NOP_INJECT_RESULT | (fixed ? NOP_FIXED_BUFFER : 0);
+	sqe->buf_index = fixed ? slot : 0;
+}
+
+static bool is_fixed(struct regbuf *rb)
+{
+	if (rb->o->fixed_percentage == 100)
+		return rb->o->fixedbufs;
+	return regbuf_random_below(&rb->random, 100) < rb->o->fixed_percentage;
 }
 
 static void prep_rw(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *sqe)
 {
 	if (rb->moves)
 		move(rb, io_u);
-	if (rb->o->fixedbufs) {
-		sqe->opcode = io_u->ddir == DDIR_READ ? IORING_OP_READ_FIXED :
-							IORING_OP_WRITE_FIXED;
-		sqe->addr = (uintptr_t)io_u->xfer_buf;
-		sqe->len = io_u->xfer_buflen;
-		sqe->buf_index = rb->slots.index[rb->units[io_u->index].slot];
-		if (rb->o->fault >= REGBUF_FAULT_SLOT)
-			spoil_request(rb, io_u, sqe);
-	} else {
-		prep_plain(rb, io_u, sqe);
+	if (rb->o->mode == REGBUF_MODE_SEND) {
+		regbuf_send_prep(rb, io_u, sqe, is_fixed(rb));
+		return;
 	}
-	sqe->rw_flags = 0;
+	if (rb->o->nops) {
+		prep_nop(io_u, sqe, rb->units[io_u->index].slot, is_fixed(rb));
+		return;
+	}
+	if (is_fixed(rb))
+		prep_fixed(rb, io_u, sqe);
+	else
+		prep_plain(rb, io_u, sqe);
+	sqe->rw_flags = rb->rw_flags[io_u->ddir];
 	sqe->ioprio = rb->td->ioprio;
+	if (rb->prio)
+		regbuf_prio_set(rb, io_u, sqe);
 	sqe->off = io_u->offset;
 }
 
@@ -145,19 +230,38 @@ static void prep_sync(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe 
 	sqe->fsync_flags = io_u->ddir == DDIR_DATASYNC ? IORING_FSYNC_DATASYNC : 0;
 }
 
+static void prep_trim(struct io_u *io_u, struct io_uring_sqe *sqe)
+{
+	sqe->opcode = IORING_OP_URING_CMD;
+	sqe->ioprio = 0;
+	sqe->off = 0;
+	sqe->cmd_op = BLOCK_URING_CMD_DISCARD;
+	sqe->addr = io_u->offset;
+	sqe->addr3 = io_u->xfer_buflen;
+	sqe->len = 0;
+	sqe->rw_flags = 0;
+	sqe->buf_index = 0;
+}
+
 int regbuf_io_prep(struct thread_data *td, struct io_u *io_u)
 {
 	struct regbuf *rb = td->io_ops_data;
 	struct io_uring_sqe *sqe = &rb->ring.sq.sqes[io_u->index];
 
-	if (rb->o->registerfiles) {
+	if (rb->socket >= 0) {
+		sqe->flags = 0;
+	} else if (rb->o->registerfiles) {
 		sqe->fd = io_u->file->engine_pos;
 		sqe->flags = IOSQE_FIXED_FILE;
 	} else {
 		sqe->fd = io_u->file->fd;
 		sqe->flags = 0;
 	}
-	if (io_u->ddir == DDIR_READ || io_u->ddir == DDIR_WRITE)
+	/* Where the length of a trim was */
+	sqe->addr3 = 0;
+	if (io_u->ddir == DDIR_TRIM)
+		prep_trim(io_u, sqe);
+	else if (io_u->ddir == DDIR_READ || io_u->ddir == DDIR_WRITE)
 		prep_rw(rb, io_u, sqe);
 	else if (ddir_sync(io_u->ddir))
 		prep_sync(rb, io_u, sqe);
@@ -205,16 +309,44 @@ static int churn(struct regbuf *rb)
 	return 0;
 }
 
+/* So many times a second; what the job was too slow for is not made up. */
+static bool is_time(struct regbuf *rb)
+{
+	const uint64_t now = regbuf_now(), every = 1000000000ULL / rb->o->churn_rate;
+
+	if (!rb->churn_at)
+		rb->churn_at = now + every;
+	if (now < rb->churn_at)
+		return false;
+	rb->churn_at += every;
+	if (rb->churn_at < now)
+		rb->churn_at = now + every;
+	return true;
+}
+
 /* After @nr I/Os were submitted; nothing is queued at this point. */
 static int churn_after(struct regbuf *rb, unsigned int nr)
 {
-	if (rb->churn_left > nr) {
+	if (rb->o->churn_rate) {
+		if (!is_time(rb))
+			return 0;
+	} else if (rb->churn_left > nr) {
 		rb->churn_left -= nr;
 		return 0;
 	}
 	rb->churn_left = rb->o->churn;
 	rb->churn_due = true;
 	return rb->o->churn_drain ? 0 : churn(rb);
+}
+
+/* ---- what is measured ---------------------------------------------------------------- */
+
+static void count_io(struct regbuf *rb, const struct io_u *io_u, int res)
+{
+	if (!rb->io.first || res <= 0 || !ddir_rw(io_u->ddir))
+		return;
+	rb->io.count[io_u->ddir]++;
+	rb->io.bytes[io_u->ddir] += res;
 }
 
 /* ---- submission -------------------------------------------------------------------- */
@@ -227,6 +359,8 @@ enum fio_q_status regbuf_io_queue(struct thread_data *td, struct io_u *io_u)
 
 	fio_ro_check(td, io_u);
 
+	if (!rb->io.first && !in_ramp_time(td))
+		rb->io.first = regbuf_now();
 	if (rb->churn_due) {
 		/* Not before the last I/O has come back */
 		if (rb->in_flight || rb->queued)
@@ -237,10 +371,13 @@ enum fio_q_status regbuf_io_queue(struct thread_data *td, struct io_u *io_u)
 		/* The slot may have another index now */
 		regbuf_io_prep(td, io_u);
 	}
-	if (io_u->ddir == DDIR_TRIM) {
+	if (io_u->ddir == DDIR_TRIM && !rb->o->trim_async) {
 		if (rb->queued)
 			return FIO_Q_BUSY;
 		do_io_u_trim(td, io_u);
+		count_io(rb, io_u, io_u->error ? -1 : (int)io_u->xfer_buflen);
+		if (rb->io.first)
+			rb->io.last = regbuf_now();
 		io_u_mark_submit(td, 1);
 		io_u_mark_complete(td, 1);
 		return FIO_Q_COMPLETED;
@@ -324,7 +461,7 @@ int regbuf_io_commit(struct thread_data *td)
 	if (!nr)
 		return 0;
 	ret = rb->o->sqpoll_thread ? submit_sqpoll(td) : submit(td);
-	if (!ret && rb->o->churn && !rb->queued) {
+	if (!ret && (rb->o->churn || rb->o->churn_rate) && !rb->queued) {
 		ret = -churn_after(rb, nr);
 		if (ret)
 			td_verror(td, -ret, "registering slots again");
@@ -342,7 +479,7 @@ static void flip_bit(struct regbuf *rb, struct io_u *io_u)
 		return;
 	rb->fault_left = rb->o->fault_every;
 	rb->faults++;
-	at = regbuf_random_below(&rb->arena.random, io_u->xfer_buflen * 8);
+	at = regbuf_random_below(&rb->random, io_u->xfer_buflen * 8);
 	((unsigned char *)io_u->xfer_buf)[at / 8] ^= 1 << at % 8;
 }
 
@@ -351,6 +488,9 @@ static void complete(struct regbuf *rb, struct io_u *io_u, int res)
 	bool again = false;
 
 	io_u->error = 0;
+	/* A trim says 0 */
+	if (io_u->ddir == DDIR_TRIM && !res)
+		res = io_u->xfer_buflen;
 	if ((unsigned long long)res != io_u->xfer_buflen) {
 		if (res < 0) {
 			io_u->error = -res;
@@ -359,6 +499,10 @@ static void complete(struct regbuf *rb, struct io_u *io_u, int res)
 			again = res;
 		}
 	}
+	/* The rest of it would be cut in another order */
+	if (again && rb->o->segments_scatter)
+		io_u->error = EIO;
+	count_io(rb, io_u, res);
 	/* fio prepares the rest of short I/O again, at the same place */
 	rb->units[io_u->index].placed = again;
 	if (rb->o->fault == REGBUF_FAULT_FLIP)
@@ -373,6 +517,7 @@ static unsigned int reap(struct regbuf *rb, unsigned int events, unsigned int ma
 	const unsigned int before = events;
 	struct io_uring_cqe *cqe;
 	struct io_u *io_u;
+	int res;
 
 	for (; head != tail && events < max; head++) {
 		cqe = &cq->cqes[head & cq->ring_mask];
@@ -381,11 +526,19 @@ static unsigned int reap(struct regbuf *rb, unsigned int events, unsigned int ma
 			continue;
 		}
 		io_u = (struct io_u *)(uintptr_t)cqe->user_data;
-		complete(rb, io_u, cqe->res);
+		res = cqe->res;
+		if (rb->socket >= 0 && !regbuf_send_done(rb, io_u, cqe, &res))
+			continue;
+		complete(rb, io_u, res);
 		rb->events[events++] = io_u;
 	}
 	io_uring_smp_store_release(cq->khead, head);
-	rb->in_flight -= events - before;
+	if (events != before) {
+		rb->in_flight -= events - before;
+		/* Only now can it be the last */
+		if (!rb->in_flight && rb->io.first)
+			rb->io.last = regbuf_now();
+	}
 	return events;
 }
 
@@ -453,7 +606,7 @@ int regbuf_io_wait_tags(struct regbuf *rb)
 		regbuf_io_take_tags(rb);
 		fio_gettime(&now, NULL);
 		if (mtime_since(&start, &now) > 2000) {
-			log_err("regbuf: %llu of %llu tags did not come\n",
+			regbuf_say("%llu of %llu tags did not come",
 				(unsigned long long)(s->tags_due - s->tags_seen),
 				(unsigned long long)s->tags_due);
 			return ETIMEDOUT;

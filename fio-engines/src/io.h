@@ -22,8 +22,14 @@ void regbuf_io_take_tags(struct regbuf *rb);
 /* With nothing in flight: until all tags have come, or an errno if it takes too long. */
 int regbuf_io_wait_tags(struct regbuf *rb);
 
+/* send.c: reg_mode=send */
+int regbuf_send_connect(struct regbuf *rb);
+void regbuf_send_prep(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *sqe, bool fixed);
+/* Is this the request's last completion?  Then *@res is its result. */
+bool regbuf_send_done(struct regbuf *rb, const struct io_u *io_u, const struct io_uring_cqe *cqe,
+		      int *res);
+
 /* register.c: reg_mode=register */
-int regbuf_register_check(struct thread_data *td);
 enum fio_q_status regbuf_register_queue(struct thread_data *td, struct io_u *io_u);
 
 #endif

@@ -4,61 +4,26 @@
  * registers it and trimming a block unregisters it, so that fio reports
  * registration as it reports I/O: latencies, percentiles, bandwidth, logs.
  *
- * A block is one slot with reg_op=update.  The other ways register all of a table at
- * once, so there a block is the whole arena, in slots of reg_size.
+ * A block is one slot with reg_op=update and readonly.  The other ways register all of a table at
+ * once, so there a block is the whole arena, in slots of reg_size.  With reg_op=empty
+ * a block is a call that changes nothing: what is in each clat beside the kernel's work.
  */
 #include "fio.h"
-#include "verify.h"
 
 #include "io.h"
 
-int regbuf_register_check(struct thread_data *td)
-{
-	const struct regbuf_options *o = td->eo;
-	unsigned long long block = td_max_bs(td);
-
-	if (td_read(td) || td->o.verify != VERIFY_NONE) {
-		log_err("regbuf: reg_mode=register knows rw=write, trim and trimwrite and "
-			"their random forms: nothing is read or verified\n");
-		return EINVAL;
-	}
-	if (td->o.td_ddir && td_min_bs(td) != block) {
-		log_err("regbuf: reg_mode=register needs one block size\n");
-		return EINVAL;
-	}
-	if (o->reg_op == REGBUF_OP_UPDATE && o->reg_size && o->reg_size != block) {
-		log_err("regbuf: reg_mode=register with reg_op=update: a block is a slot, but "
-			"bs=%llu and reg_size=%llu\n", block, o->reg_size);
-		return EINVAL;
-	}
-	if (o->reg_op != REGBUF_OP_UPDATE && block != o->arena_size) {
-		log_err("regbuf: reg_mode=register with reg_op=%s: a block is the whole arena, "
-			"but bs=%llu and arena_size=%llu\n", regbuf_op_name(o->reg_op), block,
-			o->arena_size);
-		return EINVAL;
-	}
-	if (o->arena_size % block) {
-		log_err("regbuf: arena_size=%llu is no multiple of bs=%llu\n", o->arena_size,
-			block);
-		return EINVAL;
-	}
-	if (!o->fixedbufs || o->churn) {
-		log_err("regbuf: reg_mode=register goes with neither fixedbufs=0 nor churn\n");
-		return EINVAL;
-	}
-	return 0;
-}
-
 static bool is_registered(const struct regbuf *rb, unsigned int slot)
 {
-	if (rb->o->reg_op == REGBUF_OP_UPDATE)
+	if (regbuf_by_slot(rb->o))
 		return rb->slots.present[slot];
 	return rb->slots.registered;
 }
 
 static int set_registered(struct regbuf *rb, unsigned int slot, bool on)
 {
-	if (rb->o->reg_op == REGBUF_OP_UPDATE)
+	if (rb->o->reg_op == REGBUF_OP_EMPTY)
+		return regbuf_slot_touch(rb);
+	if (regbuf_by_slot(rb->o))
 		return on ? regbuf_slot_register(rb, slot) : regbuf_slot_unregister(rb, slot);
 	return on ? regbuf_slots_register(rb) : regbuf_slots_unregister(rb);
 }
@@ -78,7 +43,7 @@ enum fio_q_status regbuf_register_queue(struct thread_data *td, struct io_u *io_
 		 * What is timed is a registration from nothing, or the end of one: so
 		 * first get there.
 		 */
-		if (is_registered(rb, slot) == on)
+		if (rb->o->reg_op != REGBUF_OP_EMPTY && is_registered(rb, slot) == on)
 			ret = set_registered(rb, slot, !on);
 		regbuf_io_take_tags(rb);
 		if (fio_fill_issue_time(td))

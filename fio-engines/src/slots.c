@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The arena as slots of the ring's table of registered buffers, by each of the ways
- * that the kernel has for it.  Every call is timed.
+ * that the kernel has for it.  What is timed is the system call alone.
  */
 #include <stdlib.h>
 
@@ -65,31 +65,49 @@ void regbuf_tag_seen(struct regbuf *rb, uint64_t user_data)
 	s->tags_seen++;
 	if (r->tag != user_data)
 		return;
-	regbuf_count(rb, REGBUF_RELEASE, r->replaced_at, 1, regbuf_slot_bytes(rb, r->slot));
+	regbuf_count(rb, REGBUF_RELEASE, r->replaced_at, regbuf_now(), 1,
+		     regbuf_slot_bytes(rb, r->slot));
 	r->tag = 0;
 }
 
-/* The limit on locked memory is the user's, and only this process can be seen. */
+/* ---- errors ------------------------------------------------------------------- */
+
+/*
+ * The limit on locked memory is the user's, and only this process can be seen.  What is
+ * advised is for the shell that fio is started from.
+ */
 static void explain_memlock(const struct regbuf *rb)
 {
-	struct io_uring_ext_memlock need;
-	char text[IO_URING_EXT_ERROR_TEXT];
+	unsigned long long want, hard;
+	struct io_uring_ext_memlock m;
+	char remedy[256];
 	int ret;
 
-	ret = io_uring_ext_memlock_check(rb->arena.size, rb->arena.info.page_size, 1, 0, &need);
-	if (ret && ret != -ENOMEM)
+	ret = io_uring_ext_memlock_check(rb->arena->size, rb->arena->info.page_size, 1, 0, &m);
+	if ((ret && ret != -ENOMEM) || m.state & IO_URING_EXT_MEMLOCK_EXEMPT)
 		return;
-	io_uring_ext_memlock_describe(&need, text, sizeof(text));
-	log_err("regbuf: %s%s\n", text, need.state & IO_URING_EXT_MEMLOCK_EXEMPT ? "" :
-		" What other processes of this user have locked counts as well.");
+	want = (m.need + m.pinned + 1023) >> 10;
+	hard = m.hard >> 10;
+	if (!ret)
+		snprintf(remedy, sizeof(remedy), "that fits, if nobody else has any");
+	else if (m.hard == IO_URING_EXT_UNLIMITED)
+		snprintf(remedy, sizeof(remedy), "'ulimit -S -l unlimited'");
+	else if (hard >= want)
+		snprintf(remedy, sizeof(remedy), "'ulimit -S -l %llu'", hard);
+	else
+		snprintf(remedy, sizeof(remedy), "it can be no more than %llu KiB; as root, for "
+			 "the shell that starts fio, 'prlimit --memlock=%llu --pid $$', or for "
+			 "good 'memlock' in /etc/security/limits.conf", hard, want << 10);
+	regbuf_say("%llu KiB of locked memory are needed, %llu KiB are in use by this process, "
+		   "other processes of this user count as well; RLIMIT_MEMLOCK is %llu KiB: %s",
+		   (unsigned long long)(m.need + 1023) >> 10, (unsigned long long)m.pinned >> 10,
+		   (unsigned long long)m.soft >> 10, remedy);
 }
 
-/* What went wrong, and what would help if it is the limit on locked memory. */
-static int explain(struct regbuf *rb, int ret, const char *what,
-		   const struct io_uring_ext_error *err)
+int regbuf_explain(struct regbuf *rb, int ret, const char *what)
 {
-	log_err("regbuf: %s (%u slots, %zu bytes): %s\n", what, rb->slots.nr, rb->arena.size,
-		err && err->text[0] ? err->text : strerror(-ret));
+	regbuf_say("%s (%u slots, %zu bytes): %s", what, rb->slots.nr, rb->arena->size,
+		   strerror(-ret));
 	if (ret == -ENOMEM)
 		explain_memlock(rb);
 	return -ret;
@@ -111,9 +129,11 @@ static int table_register(struct regbuf *rb)
 	else
 		ret = io_uring_register_buffers(&rb->ring, s->iovecs, s->nr);
 	if (ret)
-		return explain(rb, ret, "registering buffers", NULL);
-	regbuf_count(rb, REGBUF_REGISTER, start, s->nr, rb->arena.size);
+		return regbuf_explain(rb, ret, "registering buffers");
+	regbuf_count(rb, s->before ? REGBUF_REGISTER : REGBUF_FIRST, start, regbuf_now(), s->nr,
+		     rb->arena->size);
 	s->registered = true;
+	s->before = true;
 	return 0;
 }
 
@@ -127,28 +147,34 @@ static int table_unregister(struct regbuf *rb)
 	ret = io_uring_unregister_buffers(&rb->ring);
 	rb->slots.registered = false;
 	if (ret)
-		return explain(rb, ret, "unregistering buffers", NULL);
-	regbuf_count(rb, REGBUF_UNREGISTER, start, rb->slots.nr, rb->arena.size);
+		return regbuf_explain(rb, ret, "unregistering buffers");
+	regbuf_count(rb, rb->o->reg_op == REGBUF_OP_CLONE ? REGBUF_UNCLONE : REGBUF_UNREGISTER,
+		     start, regbuf_now(), rb->slots.nr, rb->arena->size);
 	return 0;
 }
 
 /* ---- update: slot by slot, in a table that starts empty ---------------------- */
 
-static int update(struct regbuf *rb, unsigned int first, unsigned int nr, bool fill)
+/* How many entries were updated, or the errno of the first if none was. */
+static int call_update(struct regbuf *rb, unsigned int first, unsigned int nr, bool fill)
 {
 	static const struct iovec nothing;
+	static const __u64 no_tag;
 	struct regbuf_slots *s = &rb->slots;
-	struct io_uring_ext_update up = {
-		.off = first,
-		.nr = nr,
-		.iovecs = fill ? &s->iovecs[first] : &nothing,
-		.tags = fill && s->tags ? (const __u64 *)&s->tags[first] : NULL,
-	};
-	struct io_uring_ext_error err;
-	bool held = s->present[first];
-	enum regbuf_figure figure;
-	unsigned int i;
+
+	return io_uring_register_buffers_update_tag(&rb->ring, first,
+			fill ? &s->iovecs[first] : &nothing,
+			fill ? (const __u64 *)&s->tags[first] : &no_tag, nr);
+}
+
+static int update(struct regbuf *rb, unsigned int first, unsigned int nr, bool fill)
+{
+	struct regbuf_slots *s = &rb->slots;
+	const bool held = s->present[first], before = s->present_before[first];
+	enum regbuf_figure figure = held ? REGBUF_REPLACE : before ? REGBUF_REGISTER :
+								     REGBUF_FIRST;
 	uint64_t start;
+	unsigned int i;
 	int ret;
 
 	for (i = first; i < first + nr; i++)
@@ -157,15 +183,34 @@ static int update(struct regbuf *rb, unsigned int first, unsigned int nr, bool f
 	if (fill)
 		new_tags(rb, first, nr);
 	start = regbuf_now();
-	ret = io_uring_ext_update_buffers(&rb->ring, &up, &err);
-	if (ret) {
-		for (i = first + err.done; i < first + nr; i++)
-			rb->slots.tags_due -= has_tags(rb) && s->present[i];
-		return explain(rb, ret, "updating slots", &err);
+	ret = call_update(rb, first, nr, fill);
+	/* Where it stopped half-way, the next try tells why */
+	if (ret > 0 && (unsigned int)ret < nr) {
+		first += ret;
+		nr -= ret;
+		ret = call_update(rb, first, nr, fill);
 	}
-	figure = !fill ? REGBUF_UNREGISTER : held ? REGBUF_REPLACE : REGBUF_REGISTER;
-	regbuf_count(rb, figure, start, nr, bytes_of(rb, first, nr));
+	if (ret < 0) {
+		for (i = first; i < first + nr; i++)
+			s->tags_due -= s->present[i];
+		return regbuf_explain(rb, ret, "updating slots");
+	}
+	if (!fill)
+		figure = REGBUF_UNREGISTER;
+	regbuf_count(rb, figure, start, regbuf_now(), nr, bytes_of(rb, first, nr));
 	memset(&s->present[first], fill, nr * sizeof(*s->present));
+	memset(&s->present_before[first], 1, nr * sizeof(*s->present_before));
+	return 0;
+}
+
+int regbuf_slot_touch(struct regbuf *rb)
+{
+	uint64_t start = regbuf_now();
+	int ret = call_update(rb, 0, 1, false);
+
+	if (ret < 0)
+		return regbuf_explain(rb, ret, "an update that changes nothing");
+	regbuf_count(rb, REGBUF_EMPTY, start, regbuf_now(), 1, 0);
 	return 0;
 }
 
@@ -190,18 +235,25 @@ static int update_table(struct regbuf *rb)
 	if (ret == -EINVAL)
 		ret = table_of_empties(rb);
 	if (ret)
-		return explain(rb, ret, "making an empty table", NULL);
+		return regbuf_explain(rb, ret, "making an empty table");
 	rb->slots.table = true;
-	return 0;
+	/* What a call costs that has nothing to do */
+	for (ret = 0; rb->slots.empty_calls < 64 && !ret; rb->slots.empty_calls++)
+		ret = regbuf_slot_touch(rb);
+	return ret;
 }
 
 int regbuf_slot_register(struct regbuf *rb, unsigned int slot)
 {
+	if (rb->o->reg_op == REGBUF_OP_READONLY)
+		return regbuf_readonly_register(rb, slot);
 	return update(rb, slot, 1, true);
 }
 
 int regbuf_slot_unregister(struct regbuf *rb, unsigned int slot)
 {
+	if (rb->o->reg_op == REGBUF_OP_READONLY)
+		return regbuf_readonly_unregister(rb, slot);
 	return update(rb, slot, 1, false);
 }
 
@@ -228,128 +280,22 @@ static int update_none(struct regbuf *rb)
 	return ret;
 }
 
-/* ---- clone: pinned once in a pool's own ring, and cloned from there ---------- */
-
-static int clone_add(struct regbuf *rb, unsigned int slot)
-{
-	struct io_uring_ext_region region = {
-		.base = rb->slots.iovecs[slot].iov_base,
-		.len = rb->slots.iovecs[slot].iov_len,
-		.page_size = rb->arena.info.page_size,
-	};
-	struct io_uring_ext_error err;
-	uint64_t start = regbuf_now();
-	int id;
-
-	id = io_uring_ext_pool_add(rb->slots.pool, &region, &err);
-	if (id < 0)
-		return explain(rb, id, "adding to the pool", &err);
-	regbuf_count(rb, REGBUF_REGISTER, start, 1, region.len);
-	rb->slots.region[slot] = id;
-	return 0;
-}
-
-static int clone_remove(struct regbuf *rb, unsigned int slot)
-{
-	uint64_t start = regbuf_now();
-	int ret;
-
-	ret = io_uring_ext_pool_remove(rb->slots.pool, rb->slots.region[slot]);
-	if (ret < 0)
-		return explain(rb, ret, "removing from the pool", NULL);
-	regbuf_count(rb, REGBUF_UNREGISTER, start, 1, regbuf_slot_bytes(rb, slot));
-	rb->slots.region[slot] = -1;
-	return 0;
-}
-
-/* The pool chooses where in the table a region goes. */
-static int clone_index(struct regbuf *rb, unsigned int first, unsigned int nr)
-{
-	struct io_uring_ext_region_info info;
-	int ret;
-
-	for (; nr--; first++) {
-		ret = io_uring_ext_pool_region_info(rb->slots.pool, rb->slots.region[first],
-						    &info);
-		if (ret)
-			return explain(rb, ret, "looking up a region", NULL);
-		rb->slots.index[first] = info.first_slot;
-	}
-	return 0;
-}
-
-static int clone_pool(struct regbuf *rb)
-{
-	struct io_uring_ext_pool_params p = { 0 };
-	const struct io_uring_ext_caps *caps;
-	struct io_uring_ext_error err;
-	unsigned int i;
-	int ret;
-
-	/* A region that is replaced holds its slots until the ring has let go */
-	p.nr_slots = rb->slots.nr + (rb->o->churn ? rb->o->churn_slots : 0);
-	ret = io_uring_ext_pool_create(&rb->slots.pool, &p, &err);
-	if (ret)
-		return explain(rb, ret, "making a pool", &err);
-	caps = io_uring_ext_pool_caps(rb->slots.pool);
-	if (!(caps->flags & IO_URING_EXT_CAP_CLONE_RANGE)) {
-		log_err("regbuf: reg_op=clone: this kernel cannot clone (6.13 and later can)\n");
-		return EOPNOTSUPP;
-	}
-	for (i = 0; i < rb->slots.nr && !ret; i++)
-		ret = clone_add(rb, i);
-	return ret;
-}
+/* ---- clone ------------------------------------------------------------------------ */
 
 static int clone_all(struct regbuf *rb)
 {
-	struct regbuf_slots *s = &rb->slots;
-	struct io_uring_ext_error err;
-	uint64_t start = regbuf_now();
-	int ret;
+	int ret = regbuf_clone(rb, 0, rb->slots.nr, false);
 
-	ret = io_uring_ext_ring_attach(&s->ring, s->pool, &rb->ring, 0, &err);
-	if (ret)
-		return explain(rb, ret, "cloning", &err);
-	regbuf_count(rb, REGBUF_CLONE, start, s->nr, rb->arena.size);
-	s->registered = true;
-	return clone_index(rb, 0, s->nr);
+	rb->slots.registered = !ret;
+	return ret;
 }
 
-static int clone_none(struct regbuf *rb)
-{
-	uint64_t start = regbuf_now();
-	int ret;
-
-	ret = io_uring_ext_ring_detach(rb->slots.ring);
-	rb->slots.ring = NULL;
-	rb->slots.registered = false;
-	if (ret)
-		return explain(rb, ret, "dropping clones", NULL);
-	regbuf_count(rb, REGBUF_UNCLONE, start, rb->slots.nr, rb->arena.size);
-	return 0;
-}
-
-/* Out of the pool and the ring, and in again. */
+/* Again in the source, and from there in place of what the ring has. */
 static int clone_replace(struct regbuf *rb, unsigned int first, unsigned int nr)
 {
-	struct io_uring_ext_error err;
-	uint64_t start;
-	unsigned int i;
-	int ret = 0;
+	int ret = regbuf_source_replace(rb, first, nr);
 
-	for (i = first; i < first + nr && !ret; i++)
-		ret = clone_remove(rb, i);
-	for (i = first; i < first + nr && !ret; i++)
-		ret = clone_add(rb, i);
-	if (ret)
-		return ret;
-	start = regbuf_now();
-	ret = io_uring_ext_ring_sync(rb->slots.ring, &err);
-	if (ret < 0)
-		return explain(rb, ret, "cloning", &err);
-	regbuf_count(rb, REGBUF_CLONE, start, nr, bytes_of(rb, first, nr));
-	return clone_index(rb, first, nr);
+	return ret ? ret : regbuf_clone(rb, first, nr, true);
 }
 
 /* ---- all of them --------------------------------------------------------------- */
@@ -362,12 +308,9 @@ static void set_iovecs(struct regbuf *rb)
 
 	for (i = 0; i < s->nr; i++) {
 		at = i * s->size;
-		s->iovecs[i].iov_base = rb->arena.base + at;
-		s->iovecs[i].iov_len = rb->arena.size - at < s->size ? rb->arena.size - at :
-								       s->size;
-		s->index[i] = i;
-		if (s->region)
-			s->region[i] = -1;
+		s->iovecs[i].iov_base = rb->arena->base + at;
+		s->iovecs[i].iov_len = rb->arena->size - at < s->size ? rb->arena->size - at :
+									s->size;
 	}
 }
 
@@ -376,21 +319,21 @@ int regbuf_slots_init(struct regbuf *rb, size_t slot_size)
 	struct regbuf_slots *s = &rb->slots;
 	struct io_uring_ext_caps caps = { 0 };
 	const unsigned int op = rb->o->reg_op;
-	size_t nr = (rb->arena.size + slot_size - 1) / slot_size;
+	size_t nr = (rb->arena->size + slot_size - 1) / slot_size;
 	bool tags = op == REGBUF_OP_BUFFERS2 || op == REGBUF_OP_UPDATE;
 	size_t releases = 1;
 
 	io_uring_ext_query(&rb->ring, &caps);
 	if (caps.max_buffers && nr > caps.max_buffers) {
-		log_err("regbuf: %zu slots, the kernel allows %u: reg_size is too small for "
-			"arena_size\n", nr, caps.max_buffers);
+		regbuf_say("%zu slots, the kernel allows %u: reg_size is too small for "
+			   "arena_size", nr, caps.max_buffers);
 		return EINVAL;
 	}
 	s->nr = nr;
 	s->size = slot_size;
 	s->iovecs = calloc(nr, sizeof(*s->iovecs));
-	s->index = calloc(nr, sizeof(*s->index));
 	s->present = calloc(nr, sizeof(*s->present));
+	s->present_before = calloc(nr, sizeof(*s->present_before));
 	if (tags) {
 		/* All slots, and more than ever wait for I/O in flight */
 		while (releases < nr + 4 * rb->td->o.iodepth)
@@ -399,11 +342,9 @@ int regbuf_slots_init(struct regbuf *rb, size_t slot_size)
 		s->tags = calloc(nr, sizeof(*s->tags));
 		s->releases = calloc(releases, sizeof(*s->releases));
 	}
-	if (op == REGBUF_OP_CLONE)
-		s->region = calloc(nr, sizeof(*s->region));
-	if (!s->iovecs || !s->index || !s->present ||
-	    (tags && (!s->tags || !s->releases)) || (op == REGBUF_OP_CLONE && !s->region)) {
-		log_err("regbuf: no memory for %zu slots\n", nr);
+	if (!s->iovecs || !s->present || !s->present_before ||
+	    (tags && (!s->tags || !s->releases))) {
+		regbuf_say("no memory for %zu slots", nr);
 		return ENOMEM;
 	}
 	set_iovecs(rb);
@@ -414,9 +355,12 @@ int regbuf_slots_prepare(struct regbuf *rb)
 {
 	switch (rb->o->reg_op) {
 	case REGBUF_OP_UPDATE:
+	case REGBUF_OP_EMPTY:
 		return update_table(rb);
 	case REGBUF_OP_CLONE:
-		return clone_pool(rb);
+		return regbuf_source_prepare(rb);
+	case REGBUF_OP_READONLY:
+		return regbuf_readonly_prepare(rb);
 	default:
 		return 0;
 	}
@@ -436,14 +380,9 @@ int regbuf_slots_register(struct regbuf *rb)
 
 int regbuf_slots_unregister(struct regbuf *rb)
 {
-	switch (rb->o->reg_op) {
-	case REGBUF_OP_UPDATE:
+	if (rb->o->reg_op == REGBUF_OP_UPDATE)
 		return update_none(rb);
-	case REGBUF_OP_CLONE:
-		return clone_none(rb);
-	default:
-		return table_unregister(rb);
-	}
+	return table_unregister(rb);
 }
 
 int regbuf_slots_replace(struct regbuf *rb, unsigned int first, unsigned int nr)
@@ -465,11 +404,9 @@ void regbuf_slots_release(struct regbuf *rb)
 {
 	struct regbuf_slots *s = &rb->slots;
 
-	if (s->registered || s->table)
+	if (s->registered || (s->table && rb->o->reg_op == REGBUF_OP_UPDATE))
 		regbuf_slots_unregister(rb);
-	if (s->pool)
-		io_uring_ext_pool_destroy(s->pool);
-	s->pool = NULL;
+	regbuf_readonly_release(rb);
 }
 
 void regbuf_slots_free(struct regbuf *rb)
@@ -477,8 +414,8 @@ void regbuf_slots_free(struct regbuf *rb)
 	struct regbuf_slots *s = &rb->slots;
 
 	free(s->iovecs);
-	free(s->index);
 	free(s->present);
+	free(s->present_before);
 	free(s->tags);
 	free(s->releases);
 	free(s->region);

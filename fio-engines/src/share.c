@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What jobs can have in common: an arena, and with reg_op=clone the source, a ring that
+ * has the arena registered.  With arena_share it is one for the numjobs threads of a
+ * job; else each job has its own.
+ *
+ * The source's table is like that of each job's ring, entry for entry.  It is made
+ * without IORING_SETUP_SINGLE_ISSUER: each of the threads may register in it again.
+ * Cloning is one system call, and that is what is timed.
+ */
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "fio.h"
+
+#include "regbuf.h"
+
+/* <linux/io_uring.h> since 6.12, ranges since 6.13; liburing's copy may be older */
+#define REGISTER_CLONE_BUFFERS	30
+#define CLONE_DST_REPLACE	(1U << 1)
+
+struct clone_buffers {
+	__u32 src_fd;
+	__u32 flags;
+	__u32 src_off;
+	__u32 dst_off;
+	__u32 nr;
+	__u32 pad[3];
+};
+
+static struct regbuf_share *shares;
+static pthread_mutex_t shares_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* ---- who shares ------------------------------------------------------------------ */
+
+static struct regbuf_share *find(const struct thread_data *td)
+{
+	struct regbuf_share *s;
+
+	for (s = shares; s; s = s->next)
+		if (s->groupid == td->groupid && !strcmp(s->name, td->o.name))
+			return s;
+	return NULL;
+}
+
+static struct regbuf_share *make(const char *name, unsigned int groupid)
+{
+	struct regbuf_share *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	pthread_mutex_init(&s->lock, NULL);
+	snprintf(s->name, sizeof(s->name), "%s", name);
+	s->groupid = groupid;
+	return s;
+}
+
+int regbuf_share_join(struct thread_data *td)
+{
+	struct regbuf_share *s;
+
+	pthread_mutex_lock(&shares_lock);
+	s = find(td);
+	if (!s) {
+		s = make(td->o.name, td->groupid);
+		if (s) {
+			s->next = shares;
+			shares = s;
+		}
+	}
+	if (s) {
+		s->jobs++;
+		s->left++;
+	}
+	pthread_mutex_unlock(&shares_lock);
+	return s ? 0 : ENOMEM;
+}
+
+int regbuf_share_init(struct regbuf *rb)
+{
+	if (!rb->o->arena_share) {
+		rb->share = make("", 0);
+		if (!rb->share)
+			return ENOMEM;
+		rb->share->jobs = 1;
+		rb->share->left = 1;
+		return 0;
+	}
+	pthread_mutex_lock(&shares_lock);
+	rb->share = find(rb->td);
+	pthread_mutex_unlock(&shares_lock);
+	if (rb->share)
+		return 0;
+	regbuf_say("arena_share: how many jobs there are is not known: it does not go with "
+		   "create_serialize=0");
+	return EINVAL;
+}
+
+int regbuf_share_get(struct regbuf *rb, size_t size)
+{
+	struct regbuf_share *s = rb->share;
+	int ret = 0;
+
+	pthread_mutex_lock(&s->lock);
+	if (!s->users)
+		ret = regbuf_arena_alloc(&s->arena, rb->td, size);
+	if (!ret) {
+		s->users++;
+		rb->arena = &s->arena;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return ret;
+}
+
+void regbuf_source_release(struct regbuf *rb)
+{
+	struct regbuf_share *s = rb->share;
+	uint64_t start;
+
+	pthread_mutex_lock(&s->lock);
+	if (s->has_source && s->users == 1) {
+		start = regbuf_now();
+		io_uring_unregister_buffers(&s->source);
+		regbuf_count(rb, REGBUF_UNREGISTER, start, regbuf_now(), rb->slots.nr,
+			     rb->arena->size);
+		io_uring_queue_exit(&s->source);
+		s->has_source = false;
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+void regbuf_share_put(struct regbuf *rb)
+{
+	struct regbuf_share *s = rb->share, **link;
+	bool last;
+
+	rb->share = NULL;
+	if (!s)
+		return;
+	pthread_mutex_lock(&s->lock);
+	if (rb->arena && !--s->users)
+		regbuf_arena_free(&s->arena);
+	rb->arena = NULL;
+	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_lock(&shares_lock);
+	last = !--s->left;
+	for (link = &shares; last && *link; link = &(*link)->next) {
+		if (*link == s) {
+			*link = s->next;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&shares_lock);
+	if (last)
+		free(s);
+}
+
+/* ---- the source ---------------------------------------------------------------------- */
+
+static int source_make(struct regbuf *rb)
+{
+	struct regbuf_share *s = rb->share;
+	uint64_t start;
+	int ret;
+
+	ret = io_uring_queue_init(1, &s->source, 0);
+	if (ret)
+		return regbuf_explain(rb, ret, "a ring to clone from");
+	start = regbuf_now();
+	ret = io_uring_register_buffers(&s->source, rb->slots.iovecs, rb->slots.nr);
+	if (ret) {
+		io_uring_queue_exit(&s->source);
+		return regbuf_explain(rb, ret, "registering buffers");
+	}
+	regbuf_count(rb, REGBUF_FIRST, start, regbuf_now(), rb->slots.nr, rb->arena->size);
+	s->has_source = true;
+	return 0;
+}
+
+int regbuf_source_prepare(struct regbuf *rb)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&rb->share->lock);
+	if (!rb->share->has_source)
+		ret = source_make(rb);
+	pthread_mutex_unlock(&rb->share->lock);
+	return ret;
+}
+
+int regbuf_source_replace(struct regbuf *rb, unsigned int first, unsigned int nr)
+{
+	static const __u64 no_tag;
+	unsigned int i;
+	uint64_t start;
+	int ret = 0;
+
+	/* One by one, so that an error is of the slot that has it */
+	for (i = first; i < first + nr; i++) {
+		start = regbuf_now();
+		ret = io_uring_register_buffers_update_tag(&rb->share->source, i,
+							   &rb->slots.iovecs[i], &no_tag, 1);
+		if (ret < 0)
+			return regbuf_explain(rb, ret, "registering again");
+		regbuf_count(rb, REGBUF_REPLACE, start, regbuf_now(), 1,
+			     regbuf_slot_bytes(rb, i));
+	}
+	return 0;
+}
+
+int regbuf_clone(struct regbuf *rb, unsigned int first, unsigned int nr, bool replace)
+{
+	const bool all = !first && nr == rb->slots.nr;
+	struct clone_buffers arg = {
+		.src_fd = rb->share->source.ring_fd,
+		.flags = replace ? CLONE_DST_REPLACE : 0,
+		.src_off = first,
+		.dst_off = first,
+		.nr = all ? 0 : nr,
+	};
+	uint64_t start, bytes = 0, end;
+	unsigned int i;
+
+	start = regbuf_now();
+	if (syscall(__NR_io_uring_register, rb->ring.ring_fd, REGISTER_CLONE_BUFFERS, &arg, 1)) {
+		if (errno == EINVAL)
+			regbuf_say("reg_op=clone: can this kernel clone?  6.13 and later can");
+		return regbuf_explain(rb, -errno, "cloning");
+	}
+	end = regbuf_now();
+	for (i = first; i < first + nr; i++)
+		bytes += regbuf_slot_bytes(rb, i);
+	regbuf_count(rb, REGBUF_CLONE, start, end, nr, bytes);
+	return 0;
+}
