@@ -33,6 +33,7 @@ struct io_uring_ext_arena {
 	size_t alias;
 	enum io_uring_ext_mem mem;
 	int memfd;
+	pid_t owner;			/* the process that has the memory; 0: children too */
 	bool prefaulted;
 	char why[IO_URING_EXT_ERROR_TEXT];
 };
@@ -264,9 +265,23 @@ static int advise(const struct io_uring_ext_arena *a, struct io_uring_ext_error 
 	return 0;
 }
 
+/*
+ * Pinned pages of private memory are copied by fork(), huge ones from the reserve.  A
+ * child does without.
+ */
+static int keep_from_children(struct io_uring_ext_arena *a, struct io_uring_ext_error *err)
+{
+	if (madvise(a->base, a->size, MADV_DONTFORK))
+		return urext_fail(err, -errno, IO_URING_EXT_STAGE_MEMORY, 0,
+				  "madvise(MADV_DONTFORK): %s", strerror(errno));
+	a->owner = getpid();
+	return 0;
+}
+
 static void unmap(struct io_uring_ext_arena *a)
 {
-	if (a->base)
+	/* In a child without the memory something else may be there */
+	if (a->base && (!a->owner || a->owner == getpid()))
 		munmap(a->base, a->size);
 	if (a->memfd >= 0)
 		close(a->memfd);
@@ -338,6 +353,8 @@ static int make(struct io_uring_ext_arena *a, enum io_uring_ext_mem mem,
 		goto fail;
 	}
 	ret = advise(a, err);
+	if (!ret && !(p->flags & IO_URING_EXT_ARENA_FORK))
+		ret = keep_from_children(a, err);
 	if (ret)
 		goto fail;
 	if (p->bind) {
@@ -403,7 +420,8 @@ static int make_best(struct io_uring_ext_arena *a,
 
 static int check_params(const struct io_uring_ext_arena_params *p)
 {
-	const __u32 flags = IO_URING_EXT_ARENA_PREFAULT | IO_URING_EXT_ARENA_MEMFD;
+	const __u32 flags = IO_URING_EXT_ARENA_PREFAULT | IO_URING_EXT_ARENA_MEMFD |
+			    IO_URING_EXT_ARENA_FORK;
 
 	if (!p || !p->size || (p->align && !is_pow2(p->align)) || (p->flags & ~flags) ||
 	    p->bind > 1 || p->resv32 || !urext_all_zero(p->resv, sizeof(p->resv)))
@@ -426,10 +444,11 @@ int io_uring_ext_arena_alloc(struct io_uring_ext_arena **arena,
 
 	if (!err)
 		err = &local;
+	if (arena)
+		*arena = NULL;
 	if (!arena || check_params(p))
 		return urext_fail(err, -EINVAL, IO_URING_EXT_STAGE_ARGS, 0,
 				  "arena parameters that make no sense");
-	*arena = NULL;
 	a = calloc(1, sizeof(*a));
 	if (!a)
 		return urext_fail(err, -ENOMEM, IO_URING_EXT_STAGE_MEMORY, 0, "no memory");
@@ -466,9 +485,10 @@ size_t io_uring_ext_arena_size(const struct io_uring_ext_arena *arena)
 int io_uring_ext_arena_info(const struct io_uring_ext_arena *arena,
 			    struct io_uring_ext_arena_info *info)
 {
+	if (info)
+		memset(info, 0, sizeof(*info));
 	if (!arena || !info)
 		return -EINVAL;
-	memset(info, 0, sizeof(*info));
 	info->base = arena->base;
 	info->size = arena->size;
 	info->page_size = arena->page_size;

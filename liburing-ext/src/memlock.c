@@ -172,3 +172,18 @@ void urext_explain(int ret, size_t len, size_t page_size, char *buf, size_t size
 		snprintf(buf, size, "no memory, or memory locked by other processes of this "
 			 "user fills RLIMIT_MEMLOCK");
 }
+
+int urext_no_ring(struct io_uring_ext_error *err, int ret, enum io_uring_ext_stage stage,
+		  const char *what)
+{
+	char text[URING_EXT_REASON_TEXT];
+
+	if (ret == -ENOMEM)
+		urext_explain(ret, base_page_size(), 0, text, sizeof(text));
+	else if (ret == -EPERM || ret == -ENOSYS)
+		snprintf(text, sizeof(text), "%s (see /proc/sys/kernel/io_uring_disabled, and "
+			 "the seccomp filter of a container)", strerror(-ret));
+	else
+		snprintf(text, sizeof(text), "%s", strerror(-ret));
+	return urext_fail(err, ret, stage, 0, "%s: %s", what, text);
+}

@@ -114,6 +114,20 @@ static void trial_limits(struct urext_target t, struct io_uring_ext_caps *caps)
 	}
 }
 
+/* The ring that a message is for is looked up last. */
+static __u32 query_messages(void)
+{
+	struct io_uring_sqe sqe;
+
+	memset(&sqe, 0, sizeof(sqe));
+	sqe.opcode = URING_EXT_OP_MSG_RING;
+	sqe.fd = -1;
+	if (urext_register(urext_target_fd(-1), URING_EXT_REGISTER_SEND_MSG_RING, &sqe,
+			   1) == -EBADF)
+		return IO_URING_EXT_CAP_MSG;
+	return 0;
+}
+
 /* What is the same for all rings. */
 static void query_kernel(struct io_uring_ext_caps *caps)
 {
@@ -123,6 +137,7 @@ static void query_kernel(struct io_uring_ext_caps *caps)
 	caps->max_buffer = SAFE_MAX_BUFFER;
 	caps->max_buffers = SAFE_MAX_BUFFERS;
 	told = !urext_uapi_query(caps);
+	caps->flags |= query_messages();
 	fd = urext_bare_ring();
 	if (fd < 0)
 		return;

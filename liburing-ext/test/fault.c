@@ -554,7 +554,8 @@ static void half_way(void)
 	io_uring_ext_arena_free(a);
 	victim = MADVISE;
 	fault_errno = EFAULT;
-	countdown = 1;
+	/* After the one that keeps it from children */
+	countdown = 2;
 	armed = 1;
 	CHECK_EQ(io_uring_ext_arena_alloc(&a, &p, &err), -ENOMEM);
 	CHECK_EQ(err.err, -ENOMEM);
@@ -564,7 +565,7 @@ static void half_way(void)
 	CHECK(strstr(err.text, "cgroup"));
 	CHECK(strstr(err.text, "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"));
 	p.bind = 1;
-	countdown = 1;
+	countdown = 2;
 	CHECK_EQ(io_uring_ext_arena_alloc(&a, &p, &err), -ENOMEM);
 	if (err.stage == IO_URING_EXT_STAGE_PREFAULT) {
 		CHECK(strstr(err.text, "on node 0"));
@@ -572,7 +573,7 @@ static void half_way(void)
 	}
 	p.bind = 0;
 	p.mem = IO_URING_EXT_MEM_AUTO;
-	countdown = 1;
+	countdown = 2;
 	CHECK_OK(io_uring_ext_arena_alloc(&a, &p, &err), err);
 	armed = 0;
 	CHECK_EQ(io_uring_ext_arena_info(a, &info), 0);

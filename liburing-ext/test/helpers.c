@@ -75,6 +75,15 @@ int t_io(struct io_uring *ring)
 	return res;
 }
 
+int t_io_done(struct io_uring *ring, struct io_uring_ext_ring *r)
+{
+	__u64 ticket = io_uring_ext_ring_ticket(r);
+	int res = t_io(ring);
+
+	CHECK(io_uring_ext_ring_done(r, ticket) >= 0);
+	return res;
+}
+
 __u64 t_wait_tag(struct io_uring *ring, int ms)
 {
 	struct __kernel_timespec ts = { .tv_sec = ms / 1000,

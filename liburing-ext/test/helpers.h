@@ -52,6 +52,8 @@ void t_ring(struct io_uring *ring, unsigned entries, unsigned flags);
 void t_restricted(struct io_uring *ring, const unsigned *ops, unsigned nr);
 /* Submit the one request that was prepared, and give its result. */
 int t_io(struct io_uring *ring);
+/* The same for one that the library prepared on @r, which is then told. */
+int t_io_done(struct io_uring *ring, struct io_uring_ext_ring *r);
 /* A CQE's user_data, or 0 if there is none after @ms milliseconds. */
 __u64 t_wait_tag(struct io_uring *ring, int ms);
 
