@@ -127,7 +127,9 @@ static int check_params(const struct io_uring_ext_ring_params *p)
 	const __u32 wake = IO_URING_EXT_RING_WAKE_MSG | IO_URING_EXT_RING_WAKE_EVENTFD;
 
 	if ((p->flags & ~(wake | IO_URING_EXT_RING_REGISTERED)) ||
-	    (p->flags & wake) == wake || p->resv32 ||
+	    (p->flags & wake) == wake ||
+	    (p->flags & IO_URING_EXT_RING_WAKE_MSG &&
+	     p->flags & IO_URING_EXT_RING_REGISTERED) || p->resv32 ||
 	    !urext_all_zero(p->resv, sizeof(p->resv)))
 		return -EINVAL;
 	return 0;

@@ -163,11 +163,9 @@ static int count_slices(struct io_uring_ext_slab *s)
 
 	if (sp->nr > 1) {
 		/* All chunks between the first and the last are alike: they begin alike */
-		mid = ((1UL << sp->shift) - s->slice) / s->stride + 1;
 		if (s->slice > 1UL << sp->shift || s->align > 1UL << sp->shift)
 			return -EINVAL;
-		if (sp->nr > 2)
-			mid = chunk_slices(s, 1);
+		mid = chunk_slices(s, 1);
 		if (mid >= NONE || total >= NONE)
 			return -EOVERFLOW;
 		if (__builtin_mul_overflow(sp->nr - 2, mid, &total) ||

@@ -18,13 +18,14 @@
 enum call {
 	NONE, CALLOC, MALLOC, REALLOC, ALIGNED_ALLOC, MMAP, MADVISE, MEMFD_CREATE, FTRUNCATE,
 	PTHREAD_CREATE, IO_URING_SETUP, IO_URING_REGISTER, OPEN, FOPEN, PREAD, READ, GETDELIM,
-	GETRLIMIT, SETRLIMIT, SYSCALL, VM_READV, VM_WRITEV, NR_CALLS
+	GETRLIMIT, SETRLIMIT, FCNTL, SYSCALL, VM_READV, VM_WRITEV, NR_CALLS
 };
 
 static const char *const names[NR_CALLS] = {
 	"none", "calloc", "malloc", "realloc", "aligned_alloc", "mmap", "madvise",
 	"memfd_create", "ftruncate", "pthread_create", "io_uring_setup", "io_uring_register",
-	"open", "fopen", "pread", "read", "getdelim", "getrlimit", "setrlimit", "syscall",
+	"open", "fopen", "pread", "read", "getdelim", "getrlimit", "setrlimit", "fcntl",
+	"syscall",
 	"process_vm_readv", "process_vm_writev",
 };
 
@@ -271,6 +272,17 @@ WRAP(int, getrlimit, (int which, struct rlimit *rl))
 WRAP(int, setrlimit, (int which, const struct rlimit *rl))
 {
 	return fail(SETRLIMIT) ? -1 : __real_setrlimit(which, rl);
+}
+
+WRAP(int, fcntl, (int fd, int cmd, ...))
+{
+	va_list ap;
+	long arg;
+
+	va_start(ap, cmd);
+	arg = va_arg(ap, long);
+	va_end(ap);
+	return fail(FCNTL) ? -1 : __real_fcntl(fd, cmd, arg);
 }
 
 WRAP(long, syscall, (long nr, ...))

@@ -56,7 +56,7 @@ static void check_restrictions(const struct io_uring_ext_caps *all)
 	t_restricted(&ring, none, 1);
 	CHECK_EQ(io_uring_ext_query(&ring, &caps), 0);
 	/* How the kernel keeps buffers is nothing that it could forbid */
-	CHECK_EQ(caps.flags, all->flags & IO_URING_EXT_CAP_RUNS);
+	CHECK_EQ(caps.flags, all->flags & (IO_URING_EXT_CAP_RUNS | IO_URING_EXT_CAP_MSG));
 	io_uring_queue_exit(&ring);
 }
 
