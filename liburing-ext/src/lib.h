@@ -114,6 +114,8 @@ int urext_clear(struct urext_target t, unsigned off, unsigned nr);
 	 IO_URING_EXT_CAP_VEC_FIXED | IO_URING_EXT_CAP_QUERY)
 
 void urext_query_ring(struct urext_target t, struct io_uring_ext_caps *caps);
+/* As io_uring_ext_query() without a ring, on one that the caller may keep: its fd. */
+int urext_query_bare(struct io_uring_ext_caps *caps);
 
 /* regbuf_uapi.c: what kernels with buffers kept as runs tell and offer */
 

@@ -22,6 +22,15 @@
 #define DEFAULT_SLOTS	4096U
 #define MAX_REGIONS	65536U
 
+static void close_holder(int fd)
+{
+	if (fd < 0)
+		return;
+	/* A ring that is only closed unpins later, from a work item */
+	urext_register(urext_target_fd(fd), IORING_UNREGISTER_BUFFERS, NULL, 0);
+	close(fd);
+}
+
 static int open_anchor(struct io_uring_ext_pool *pool, struct io_uring_ext_error *err)
 {
 	int fd, ret;
@@ -66,9 +75,12 @@ static int setup_pool(struct io_uring_ext_pool *pool,
 		      const struct io_uring_ext_pool_params *p,
 		      struct io_uring_ext_error *err)
 {
-	int ret;
+	int fd, ret;
 
-	ret = io_uring_ext_query(NULL, &pool->caps);
+	/* Closing a ring takes the kernel some time, in which it may be charged */
+	fd = urext_query_bare(&pool->caps);
+	ret = fd < 0 ? fd : 0;
+	atomic_store(&pool->spare, fd < 0 ? -1 : fd);
 	if (ret && !urext_pool_forgives(pool))
 		return urext_no_ring(err, ret, IO_URING_EXT_STAGE_QUERY,
 				     "no ring can be made");
@@ -87,23 +99,16 @@ static int setup_pool(struct io_uring_ext_pool *pool,
 	pool->slot_used = calloc(pool->nr_slots, 1);
 	if (!pool->slot_used)
 		return urext_fail(err, -ENOMEM, IO_URING_EXT_STAGE_MEMORY, 0, "no memory");
-	if (!want_anchor(pool))
+	if (!want_anchor(pool)) {
+		close_holder(atomic_exchange(&pool->spare, -1));
 		return 0;
+	}
 	ret = open_anchor(pool, err);
 	if (ret && urext_pool_forgives(pool)) {
 		pool->anchor_err = ret;
 		return 0;
 	}
 	return ret;
-}
-
-static void close_holder(int fd)
-{
-	if (fd < 0)
-		return;
-	/* A ring that is only closed unpins later, from a work item */
-	urext_register(urext_target_fd(fd), IORING_UNREGISTER_BUFFERS, NULL, 0);
-	close(fd);
 }
 
 static void free_pool(struct io_uring_ext_pool *pool)

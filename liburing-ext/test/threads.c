@@ -60,17 +60,32 @@ static unsigned next_random(struct worker *w)
 	return w->seed >> 8;
 }
 
-/* Somewhere in this worker's stripe of a region. */
-static char *somewhere(struct worker *w, unsigned len)
+/*
+ * In this worker's stripe of a region: what is read from the pipe at its start, or over
+ * the boundary of pieces that is there for every second worker, the rest is the file's.
+ */
+static char *stripe(struct worker *w)
 {
 	char *p = regions[next_random(w) % REGIONS];
 
-	if (!p)
-		return NULL;
-	/* Now and then over a boundary of pieces */
-	if (next_random(w) % 4 == 0 && w->id & 1 && !(w->id * STRIPE % PIECE))
-		return p + w->id * STRIPE - len / 2;
-	return p + w->id * STRIPE + next_random(w) % (STRIPE - 2 * len);
+	return p ? p + w->id * STRIPE : NULL;
+}
+
+static char *for_pipe(struct worker *w)
+{
+	char *p = stripe(w);
+	bool boundary = w->id && !(w->id * STRIPE % PIECE);
+
+	if (p && boundary && next_random(w) % 2)
+		return p - BYTES / 2;
+	return p ? p + BYTES + next_random(w) % (8192 - 2 * BYTES) : NULL;
+}
+
+static char *for_file(struct worker *w)
+{
+	char *p = stripe(w);
+
+	return p ? p + 8192 + next_random(w) % (STRIPE - 3 * 8192) : NULL;
 }
 
 /* Take what there is, until the request with @want is complete. */
@@ -121,18 +136,20 @@ static void read_file(struct worker *w)
 {
 	unsigned len = 1 + next_random(w) % 8192;
 	size_t off = next_random(w) % (FILE_SIZE - 8192);
-	char *p = somewhere(w, 8192);
+	char *p = for_file(w);
 
 	if (!p)
 		return;
 	prepare(w, 0, fd, p, len, off);
 	CHECK_EQ(take_cqes(w, 0, true), len);
+	/* It is not gone before this ring syncs */
+	t_check_bytes(p, len, off);
 }
 
 /* Stays in flight until the pipe is written to. */
 static void read_pipe(struct worker *w)
 {
-	char *p = somewhere(w, BYTES);
+	char *p = for_pipe(w);
 	unsigned i;
 
 	for (i = 1; p && i <= IN_PIPE; i++) {
@@ -320,7 +337,7 @@ int main(void)
 		late += w[i].late;
 	}
 	look_at_canary();
-	CHECK(reads > 0 && fixed > reads / 8 && fixed < reads);
+	CHECK(fixed > 0 && fixed < reads);
 	CHECK_EQ(io_uring_ext_pool_destroy(pool), 0);
 	printf("%lu reads, %lu fixed, %lu changes, %lu syncs, %lu put off, %lu signals\n", reads,
 	       fixed, changes, syncs, late, signals);

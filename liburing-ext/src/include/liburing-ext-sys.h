@@ -232,7 +232,9 @@ struct io_uring_ext_memlock {
 	__u64 hard;
 	__u32 state;		/* IO_URING_EXT_MEMLOCK_* */
 	__u32 nr_rings;
-	__u64 resv[3];
+	__u64 rings;		/* memory of the rings of this process, and of those that a
+				   pool makes: some kernels charge it */
+	__u64 resv[2];
 };
 
 /*
@@ -241,7 +243,8 @@ struct io_uring_ext_memlock {
  * size of the backing pages (0: base pages): a page that is touched is charged as
  * a whole.  The charge is made to the user that made the ring, and a ring made
  * with CAP_IPC_LOCK in the initial user namespace is never charged.  Some kernels
- * charge the rings themselves as well, a few pages each: not counted here.
+ * charge the rings themselves as well, a few pages each; which do cannot be asked, so
+ * they always count here: at the very edge the answer may be no where it would do.
  *
  * 0        it fits, or the process is exempt.
  * -ENOMEM  it does not fit: registering would fail with -ENOMEM.
