@@ -195,6 +195,10 @@ static int explain_hugetlb(const struct io_uring_ext_arena *a, int ret,
 	__u64 free = 0, reserved = 0;
 	char path[128];
 
+	if (!urext_has_sysfs())
+		return urext_fail(err, ret, IO_URING_EXT_STAGE_MEMORY, 0,
+				  "%zu x %s needed: %s (/sys is not mounted, which would tell more)",
+				  bytes / a->page_size, mem_name(a->mem), strerror(-ret));
 	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%zukB/free_hugepages",
 		 kb);
 	if (urext_read_u64(path, &free) || ret != -ENOMEM)
@@ -242,7 +246,8 @@ static int advise_thp(const struct io_uring_ext_arena *a, struct io_uring_ext_er
 {
 	char file[64];
 
-	if (!thp_enabled(a->page_size, a->memfd >= 0, file, sizeof(file)))
+	/* Where the settings cannot be seen it is tried */
+	if (urext_has_sysfs() && !thp_enabled(a->page_size, a->memfd >= 0, file, sizeof(file)))
 		return urext_fail(err, -EOPNOTSUPP, IO_URING_EXT_STAGE_MEMORY, 0,
 				  "%zu KiB transparent huge pages are off (see "
 				  "/sys/kernel/mm/transparent_hugepage/%s)",
@@ -309,12 +314,32 @@ static int explain_run_out(const struct io_uring_ext_arena *a,
 	return -ENOMEM;
 }
 
+/* More than the control group may have would end the process, without a word. */
+static int check_cgroup(const struct io_uring_ext_arena *a, struct io_uring_ext_error *err)
+{
+	size_t bytes = a->alias ? a->alias : a->size;
+	char path[256], need[32], max[32];
+	__u64 limit;
+
+	if (is_hugetlb(a->mem))
+		return 0;
+	limit = urext_cgroup_limit(path, sizeof(path));
+	if (bytes <= limit)
+		return 0;
+	return urext_fail(err, -ENOMEM, IO_URING_EXT_STAGE_PREFAULT, 0,
+			  "%s of %s needed, and the control group may have %s (%s)",
+			  urext_size(need, bytes), mem_name(a->mem), urext_size(max, limit), path);
+}
+
 static int prefault(struct io_uring_ext_arena *a,
 		    const struct io_uring_ext_arena_params *p,
 		    struct io_uring_ext_error *err)
 {
 	int ret;
 
+	ret = check_cgroup(a, err);
+	if (ret)
+		return ret;
 	ret = io_uring_ext_prefault(a->base, a->size, a->page_size, p->threads, p->progress,
 				    p->progress_arg, err);
 	a->prefaulted = !ret;

@@ -340,6 +340,8 @@ int io_uring_ext_layout_estimate(pid_t pid, const void *base, size_t len,
 		.cells = cells,
 	};
 
+	if (layout)
+		memset(layout, 0, sizeof(*layout));
 	if (!layout || !len || w.end < w.start || (map && !cells) || pid < 0)
 		return -EINVAL;
 	return estimate(&w, pid);
@@ -350,6 +352,8 @@ int io_uring_ext_layout(struct io_uring *ring, unsigned index, const void *base,
 {
 	int ret;
 
+	if (layout)
+		memset(layout, 0, sizeof(*layout));
 	if (!ring || !layout)
 		return -EINVAL;
 	ret = urext_uapi_layout(urext_target_ring(ring), index, layout);

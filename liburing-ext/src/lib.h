@@ -141,6 +141,11 @@ int urext_read_u64(const char *path, __u64 *val);
 void urext_thp_setting(const char *name, char *buf, size_t size);
 size_t urext_thp_pmd_size(void);
 
+/* What the control group may have; IO_URING_EXT_UNLIMITED if nothing is said. */
+__u64 urext_cgroup_limit(char *path, size_t size);
+/* Can be told what the kernel's settings for memory are? */
+bool urext_has_sysfs(void);
+
 /* One mapping of a process, from smaps. */
 struct urext_vma {
 	uintptr_t start;

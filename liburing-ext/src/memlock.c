@@ -31,16 +31,16 @@ static bool has_ipc_lock(void)
 	return stat("/proc/self/ns/user", &st) || st.st_ino == INIT_USER_NS_INO;
 }
 
-/* Bytes pinned by this process; 0 if /proc does not tell. */
+/* Bytes pinned by this process; IO_URING_EXT_UNLIMITED if /proc does not tell. */
 static __u64 pinned_bytes(void)
 {
 	char buf[8192];
 	const char *p;
 
 	if (urext_read_file("/proc/self/status", buf, sizeof(buf)) < 0)
-		return 0;
+		return IO_URING_EXT_UNLIMITED;
 	p = strstr(buf, "\nVmPin:");
-	return p ? strtoull(p + 7, NULL, 10) * 1024 : 0;
+	return p ? strtoull(p + 7, NULL, 10) * 1024 : IO_URING_EXT_UNLIMITED;
 }
 
 /* ---- the rings' own memory ---- */
@@ -132,10 +132,12 @@ static __u64 limit(rlim_t r)
 /* need + pinned + rings <= limit, where the sum may not fit in 64 bits */
 static bool fits(const struct io_uring_ext_memlock *m, __u64 lim)
 {
+	__u64 pinned = m->pinned == IO_URING_EXT_UNLIMITED ? 0 : m->pinned;
+
 	if (lim == IO_URING_EXT_UNLIMITED)
 		return true;
-	return m->pinned <= lim && m->rings <= lim - m->pinned &&
-	       m->need <= lim - m->pinned - m->rings;
+	return pinned <= lim && m->rings <= lim - pinned &&
+	       m->need <= lim - pinned - m->rings;
 }
 
 static int needed(size_t len, size_t page_size, unsigned nr_rings, __u64 *need)
@@ -243,6 +245,8 @@ int io_uring_ext_memlock_describe(const struct io_uring_ext_memlock *m,
 		return -EINVAL;
 	urext_size(need, m->need);
 	urext_size(pinned, m->pinned);
+	if (m->pinned == IO_URING_EXT_UNLIMITED)
+		strcpy(pinned, "an unknown amount");
 	if (m->state & IO_URING_EXT_MEMLOCK_EXEMPT)
 		return snprintf(buf, size,
 				"%s of locked memory needed; this process has "

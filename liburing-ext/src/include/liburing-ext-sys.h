@@ -227,7 +227,8 @@ int io_uring_ext_query(struct io_uring *ring, struct io_uring_ext_caps *caps);
 struct io_uring_ext_memlock {
 	__u64 need;		/* what the kernel will charge */
 	__u64 pinned;		/* VmPin of this process; the limit is per user, and
-				   other processes of the user cannot be seen */
+				   other processes of the user cannot be seen.
+				   IO_URING_EXT_UNLIMITED: /proc does not tell */
 	__u64 soft;		/* RLIMIT_MEMLOCK, or IO_URING_EXT_UNLIMITED */
 	__u64 hard;
 	__u32 state;		/* IO_URING_EXT_MEMLOCK_* */
