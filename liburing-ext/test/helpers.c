@@ -291,6 +291,8 @@ bool t_is_root(void)
 	return !geteuid();
 }
 
+static char public_dir[64];
+
 int t_as_nobody(size_t memlock, void (*fn)(void *arg), void *arg)
 {
 	struct rlimit rl = { memlock, memlock };
@@ -303,6 +305,7 @@ int t_as_nobody(size_t memlock, void (*fn)(void *arg), void *arg)
 	if (!pid) {
 		/* What the parent reserved is the parent's to give back */
 		memset(reserved, 0, sizeof(reserved));
+		public_dir[0] = '\0';
 		CHECK_EQ(setrlimit(RLIMIT_MEMLOCK, &rl), 0);
 		if (t_is_root()) {
 			CHECK_EQ(setgroups(0, NULL), 0);
@@ -311,6 +314,9 @@ int t_as_nobody(size_t memlock, void (*fn)(void *arg), void *arg)
 			CHECK_EQ(setresuid(64321, 64321, 64321), 0);
 			/* Or /proc/self would be root's */
 			CHECK_EQ(prctl(PR_SET_DUMPABLE, 1), 0);
+			/* Coverage cannot be noted where this user does not get at it */
+			if (access(t_dir(), X_OK))
+				setenv("GCOV_PREFIX", "/tmp/uring-ext-gcov", 1);
 		}
 		fn(arg);
 		exit(0);
@@ -329,7 +335,59 @@ const char *t_dir(void)
 	return dirname(path);
 }
 
-int t_run(const char *const argv[], char *out, size_t size)
+static void remove_public_dir(void)
+{
+	char cmd[128];
+
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", public_dir);
+	if (public_dir[0] && system(cmd))
+		fprintf(stderr, "%s is left\n", public_dir);
+}
+
+static void copy(const char *name, const char *to)
+{
+	char path[4200], buf[65536];
+	int in, out;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%s/../%s", t_dir(), name);
+	in = open(path, O_RDONLY);
+	if (in < 0)
+		return;		/* static programs have no library */
+	snprintf(path, sizeof(path), "%s/%s", public_dir, to);
+	out = open(path, O_WRONLY | O_CREAT | O_EXCL, 0755);
+	CHECK(out >= 0);
+	while ((n = read(in, buf, sizeof(buf))) > 0)
+		CHECK_EQ(write(out, buf, n), n);
+	CHECK_EQ(n, 0);
+	CHECK_EQ(fchmod(out, 0755), 0);
+	close(in);
+	close(out);
+}
+
+const char *t_public_dir(void)
+{
+	static const char *const names[] = { "uring-regbuf", "examples/regbuf-cat",
+					     "examples/regbuf-cp", "liburing-ext.so.0" };
+	char path[80];
+	unsigned i;
+
+	if (public_dir[0])
+		return public_dir;
+	strcpy(public_dir, "/tmp/uring-ext-XXXXXX");
+	CHECK(mkdtemp(public_dir));
+	atexit(remove_public_dir);
+	CHECK_EQ(chmod(public_dir, 0755), 0);
+	snprintf(path, sizeof(path), "%s/examples", public_dir);
+	CHECK_EQ(mkdir(path, 0755), 0);
+	CHECK_EQ(chmod(path, 0755), 0);
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		copy(names[i], names[i]);
+	return public_dir;
+}
+
+static int run(const char *const argv[], bool redirect, const char *file, char *out,
+	       size_t size)
 {
 	int fds[2], status;
 	size_t len = 0;
@@ -342,8 +400,13 @@ int t_run(const char *const argv[], char *out, size_t size)
 	CHECK(pid >= 0);
 	if (!pid) {
 		memset(reserved, 0, sizeof(reserved));
-		dup2(fds[1], 1);
 		dup2(fds[1], 2);
+		if (!redirect)
+			dup2(fds[1], 1);
+		else if (file)
+			dup2(open(file, O_WRONLY), 1);
+		else
+			close(1);
 		close(fds[0]);
 		close(fds[1]);
 		execv(argv[0], (char *const *)argv);
@@ -356,4 +419,14 @@ int t_run(const char *const argv[], char *out, size_t size)
 	out[len] = '\0';
 	CHECK_EQ(waitpid(pid, &status, 0), pid);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int t_run(const char *const argv[], char *out, size_t size)
+{
+	return run(argv, false, NULL, out, size);
+}
+
+int t_run_to(const char *const argv[], const char *file, char *out, size_t size)
+{
+	return run(argv, true, file, out, size);
 }

@@ -77,8 +77,15 @@ bool t_reserve_huge(size_t page_size, unsigned nr);
 int t_as_nobody(size_t memlock, void (*fn)(void *arg), void *arg);
 /* Directory of the running test, for programs beside it. */
 const char *t_dir(void);
+/*
+ * Directory with what is beside the running test, where every user gets at it: a clone in
+ * a home may be its owner's alone.  Gone when the test ends.
+ */
+const char *t_public_dir(void);
 /* Run a program, its output in @out; its exit status. */
 int t_run(const char *const argv[], char *out, size_t size);
+/* The same, with its standard output to a file, or closed if that is NULL. */
+int t_run_to(const char *const argv[], const char *file, char *out, size_t size);
 bool t_is_root(void);
 /* It gives out little address space, and is slow. */
 bool t_valgrind(void);
