@@ -533,7 +533,7 @@ struct io_uring_ext_region_info {
 	__u32 orphans;			/* rings that were detached with requests in it:
 					   it will never be gone */
 	__u32 resv32;
-	__u64 resv[3];
+	__u64 resv[1];
 };
 
 /* -ENOENT: no such region, or it is gone and its memory may be freed. */
