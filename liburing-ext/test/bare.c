@@ -36,7 +36,7 @@ static int without(const char *dir, void (*fn)(void))
 
 static void no_sys(void)
 {
-	struct io_uring_ext_arena_params p = { .size = 1UL << 40, .mem = IO_URING_EXT_MEM_HUGE_2M };
+	struct io_uring_ext_arena_params p = { .size = 2 * GiB, .mem = IO_URING_EXT_MEM_HUGE_2M };
 	struct io_uring_ext_arena *a;
 	int ret = io_uring_ext_arena_alloc(&a, &p, &err);
 

@@ -21,10 +21,13 @@
 #include "liburing-ext.h"
 
 #define T_SKIP	77
-#define KiB	(1UL << 10)
-#define MiB	(1UL << 20)
-#define GiB	(1UL << 30)
-#define TiB	(1UL << 40)
+#define KiB	((size_t)1 << 10)
+#define MiB	((size_t)1 << 20)
+#define GiB	((size_t)1 << 30)
+#define TiB	(1ULL << 40)
+/* For sizes that only 64 bits can tell: not to be used without them. */
+#define BIG(n)	((size_t)(n))
+#define IS_64BIT	(sizeof(size_t) == 8)
 
 __attribute__((noreturn, format(printf, 3, 4)))
 void t_fail(const char *file, int line, const char *fmt, ...);

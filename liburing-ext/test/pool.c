@@ -58,7 +58,7 @@ static void check_many_slots(void)
 
 	for (i = 0; i < 2; i++) {
 		pool = pool_of(flags[i], 4, 4096);
-		CHECK_EQ(add(pool, (void *)(1UL << 40), (1UL << 44) + 2 * 4096),
+		CHECK_EQ(add(pool, (void *)BIG(1ULL << 40), BIG(1ULL << 44) + 2 * 4096),
 			 flags[i] ? 0 : -ENOSPC);
 		CHECK_EQ(err.err, -ENOSPC);
 		CHECK(strstr(err.text, "4294967298 slots"));
@@ -125,7 +125,8 @@ static void check_args(void)
 	CHECK_EQ(add(pool, mem + MiB - 1, 4096), -EEXIST);
 	CHECK_EQ(add(pool, mem + MiB, 3 * MiB + 1), -ENOSPC);
 	CHECK_EQ(err.stage, IO_URING_EXT_STAGE_SLOTS);
-	check_many_slots();
+	if (IS_64BIT)
+		check_many_slots();
 	CHECK_EQ(add(pool, (void *)4096, 4096), -EFAULT);
 	CHECK_EQ(err.stage, IO_URING_EXT_STAGE_REGISTER);
 	CHECK_EQ(io_uring_ext_pool_remove(pool, 5), -ENOENT);
@@ -134,7 +135,6 @@ static void check_args(void)
 	CHECK_EQ(io_uring_ext_pool_region_info(pool, 3, &info), -ENOENT);
 	CHECK_EQ(io_uring_ext_pool_region_info(pool, 0, NULL), -EINVAL);
 	CHECK_EQ(io_uring_ext_pool_stats(pool, NULL), -EINVAL);
-	CHECK_EQ(io_uring_ext_pool_caps(NULL), 0);
 
 	t_ring(&ring, 4, 0);
 	CHECK_EQ(io_uring_ext_ring_attach(NULL, pool, &ring, 0, &err), -EINVAL);
@@ -145,7 +145,6 @@ static void check_args(void)
 	CHECK_EQ(io_uring_ext_ring_sync(NULL, &err), -EINVAL);
 	CHECK_EQ(io_uring_ext_ring_index(NULL, mem, 1, NULL), -EINVAL);
 	CHECK_EQ(io_uring_ext_ring_signal(r, 0), -ENOENT);
-	CHECK_EQ(io_uring_ext_ring_caps(NULL), 0);
 	CHECK(io_uring_ext_ring_caps(r)->flags & IO_URING_EXT_CAP_UPDATE);
 	CHECK_EQ(io_uring_ext_ring_detach(r), 0);
 	CHECK_EQ(io_uring_ext_ring_detach(NULL), 0);

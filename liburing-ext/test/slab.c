@@ -65,7 +65,7 @@ static void check_shapes(void)
 			}
 			CHECK_EQ(ret, 0);
 			check_slices(slab, mem + 77, len, slices[i], (uintptr_t)mem + 77,
-				     bounds[j] ? bounds[j] : 1UL << 40);
+				     bounds[j] ? bounds[j] : ~(size_t)0);
 			CHECK_EQ(io_uring_ext_slab_destroy(slab), 0);
 		}
 }
@@ -359,6 +359,18 @@ static void check_debug(void)
 	CHECK_EQ(io_uring_ext_slab_destroy(slab), 0);
 }
 
+static void check_too_many(void)
+{
+	struct io_uring_ext_slab *slab;
+
+	CHECK_EQ(io_uring_ext_slab_create_mem(&slab, mem, BIG(1ULL << 33), 1, 0, 0), -EOVERFLOW);
+	CHECK_EQ(io_uring_ext_slab_create_mem(&slab, mem, BIG(1ULL << 33), 1, MiB, 0), -EOVERFLOW);
+	CHECK_EQ(io_uring_ext_slab_create_mem(&slab, mem, BIG(1ULL << 34), 1, BIG(1ULL << 33), 0),
+		 -EOVERFLOW);
+	CHECK_EQ(io_uring_ext_slab_create_mem(&slab, mem, BIG(1ULL << 44) + 8192, 4096, 4096, 0),
+		 -EOVERFLOW);
+}
+
 int main(void)
 {
 	struct io_uring_ext_slab_stats st;
@@ -369,12 +381,8 @@ int main(void)
 	CHECK_EQ(io_uring_ext_slab_create_mem(&slab, mem, 4096, 8192, 0, 0), -EINVAL);
 	CHECK_EQ(io_uring_ext_slab_create_mem(&slab, mem, 0, 1, 0, 0), -EINVAL);
 	CHECK_EQ(io_uring_ext_slab_create_mem(&slab, mem, 4096, 1, 3, 0), -EINVAL);
-	CHECK_EQ(io_uring_ext_slab_create_mem(&slab, mem, 1UL << 33, 1, 0, 0), -EOVERFLOW);
-	CHECK_EQ(io_uring_ext_slab_create_mem(&slab, mem, 1UL << 33, 1, MiB, 0), -EOVERFLOW);
-	CHECK_EQ(io_uring_ext_slab_create_mem(&slab, mem, 1UL << 34, 1, 1UL << 33, 0),
-		 -EOVERFLOW);
-	CHECK_EQ(io_uring_ext_slab_create_mem(&slab, mem, (1UL << 44) + 8192, 4096, 4096, 0),
-		 -EOVERFLOW);
+	if (IS_64BIT)
+		check_too_many();
 	CHECK_EQ(io_uring_ext_slab_stats(NULL, &st), -EINVAL);
 	CHECK_EQ(io_uring_ext_slab_destroy(NULL), 0);
 	check_shapes();
