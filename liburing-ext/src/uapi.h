@@ -77,6 +77,9 @@ struct urext_buffer_layout {
 #define URING_EXT_BUFFER_READ_ONLY		(1U << 3)
 #define URING_EXT_BUFFER_KERNEL			(1U << 4)
 
+/* <linux/stat.h>, since 6.1 */
+#define URING_EXT_STATX_DIOALIGN		0x2000U
+
 /* <linux/mman.h>, since 5.14 */
 #define URING_EXT_MADV_POPULATE_WRITE		23
 

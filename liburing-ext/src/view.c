@@ -152,7 +152,8 @@ static bool wait_has_seg(const struct io_uring_ext_ring *r, const struct urext_w
 {
 	const struct urext_seg *seg = (unsigned)w->id < r->max_segs ? r->seg_of[w->id] : NULL;
 
-	return seg && seg->region->tag == w->tag;
+	/* One that was let go of has no slots whose signals are to come */
+	return seg && seg->region->tag == w->tag && (!seg->leaving || seg->in_table);
 }
 
 void urext_wait_put(struct io_uring_ext_ring *r, struct urext_wait *w)

@@ -143,6 +143,10 @@ static const struct {
 	FIELD(update, old_iovecs, 24),
 	FIELD(update, old_tags, 32),
 	FIELD(update, flags, 40),
+	SIZE(direct, 40),
+	FIELD(direct, mem_align, 0),
+	FIELD(direct, offset_align, 4),
+	FIELD(direct, source, 8),
 };
 
 int main(void)

@@ -872,6 +872,31 @@ struct io_uring_ext_slab_stats {
 int io_uring_ext_slab_stats(const struct io_uring_ext_slab *slab,
 			    struct io_uring_ext_slab_stats *stats);
 
+/* ---- O_DIRECT: what a file asks of memory ---------------------------------- */
+
+struct io_uring_ext_direct {
+	__u32 mem_align;		/* of addresses, bytes */
+	__u32 offset_align;		/* of offsets in the file, and of lengths */
+	__u32 source;			/* enum io_uring_ext_source */
+	__u32 resv32;
+	__u64 resv[3];
+};
+
+/*
+ * What direct I/O on @fd needs; slices with @mem_align as their alignment fit any such
+ * file.  Kernel needed: 6.1; before it, and on file systems that do not tell, the page
+ * size is IO_URING_EXT_ASSUMED.
+ *
+ * -EOPNOTSUPP  the file has no direct I/O.
+ * -EINVAL      @direct is NULL.
+ * Others       from statx(2).
+ */
+int io_uring_ext_direct_query(int fd, struct io_uring_ext_direct *direct);
+
+/* 1: @len bytes at @buf can be read or written directly at @offset; 0: not. */
+int io_uring_ext_direct_fits(const struct io_uring_ext_direct *direct, const void *buf,
+			     __u64 len, __u64 offset);
+
 /* ---- layout: how a buffer lies in memory ----------------------------------- */
 
 /* How a layout was found out. */
