@@ -339,7 +339,7 @@ static void clone_runs(struct io_uring_ext_ring *r, struct work *w)
 {
 	unsigned i, j, first, end;
 
-	if (r->pool->anchor < 0)
+	if (r->pool->anchor < 0 || !w->nr)
 		return;
 	qsort(w->items, w->nr, sizeof(w->items[0]), by_slot);
 	for (i = 0; i < w->nr; i = j) {
