@@ -340,16 +340,27 @@ const char *t_dir(void)
 	return dirname(path);
 }
 
+static const char *const public_names[] = { "uring-regbuf", "examples/regbuf-cat",
+					   "examples/regbuf-cp", "liburing-ext.so.0" };
+#define NR_PUBLIC	(sizeof(public_names) / sizeof(public_names[0]))
+
 static void remove_public_dir(void)
 {
-	char cmd[128];
+	char path[128];
+	unsigned i;
 
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", public_dir);
-	if (public_dir[0] && system(cmd))
-		fprintf(stderr, "%s is left\n", public_dir);
+	if (!public_dir[0])
+		return;
+	for (i = 0; i < NR_PUBLIC; i++) {
+		snprintf(path, sizeof(path), "%s/%s", public_dir, public_names[i]);
+		unlink(path);
+	}
+	snprintf(path, sizeof(path), "%s/examples", public_dir);
+	rmdir(path);
+	rmdir(public_dir);
 }
 
-static void copy(const char *name, const char *to)
+static void copy(const char *name)
 {
 	char path[4200], buf[65536];
 	int in, out;
@@ -359,7 +370,7 @@ static void copy(const char *name, const char *to)
 	in = open(path, O_RDONLY);
 	if (in < 0)
 		return;		/* static programs have no library */
-	snprintf(path, sizeof(path), "%s/%s", public_dir, to);
+	snprintf(path, sizeof(path), "%s/%s", public_dir, name);
 	out = open(path, O_WRONLY | O_CREAT | O_EXCL, 0755);
 	CHECK(out >= 0);
 	while ((n = read(in, buf, sizeof(buf))) > 0)
@@ -372,8 +383,6 @@ static void copy(const char *name, const char *to)
 
 const char *t_public_dir(void)
 {
-	static const char *const names[] = { "uring-regbuf", "examples/regbuf-cat",
-					     "examples/regbuf-cp", "liburing-ext.so.0" };
 	char path[80];
 	unsigned i;
 
@@ -386,8 +395,8 @@ const char *t_public_dir(void)
 	snprintf(path, sizeof(path), "%s/examples", public_dir);
 	CHECK_EQ(mkdir(path, 0755), 0);
 	CHECK_EQ(chmod(path, 0755), 0);
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		copy(names[i], names[i]);
+	for (i = 0; i < NR_PUBLIC; i++)
+		copy(public_names[i]);
 	return public_dir;
 }
 
