@@ -21,8 +21,8 @@ static int without(const char *dir, void (*fn)(void))
 	CHECK(pid >= 0);
 	if (!pid) {
 		if (unshare(CLONE_NEWNS) ||
-		    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-		    mount("none", dir, "tmpfs", 0, NULL)) {
+		    mount("none", "/", "none", MS_REC | MS_PRIVATE, "") ||
+		    mount("none", dir, "tmpfs", 0, "")) {
 			fprintf(stderr, "nothing can be mounted over %s: %s\n", dir,
 				strerror(errno));
 			_exit(0);
@@ -145,7 +145,9 @@ int main(void)
 {
 	if (!t_is_root())
 		t_skip("only root can mount and make control groups");
-	CHECK_EQ(without("/sys", no_sys), 0);
+	/* It has ways of its own to find address space */
+	if (!t_valgrind())
+		CHECK_EQ(without("/sys", no_sys), 0);
 	CHECK_EQ(without("/proc", no_proc), 0);
 	check_group();
 	return 0;

@@ -3,6 +3,7 @@
 #include <grp.h>
 #include <libgen.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <sys/prctl.h>
 
@@ -289,6 +290,12 @@ bool t_reserve_huge(size_t page_size, unsigned nr)
 bool t_is_root(void)
 {
 	return !geteuid();
+}
+
+void t_end_child(void)
+{
+	for (;;)
+		kill(getpid(), SIGKILL);
 }
 
 static char public_dir[64];

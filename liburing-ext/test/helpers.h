@@ -90,6 +90,9 @@ int t_run(const char *const argv[], char *out, size_t size);
 /* The same, with its standard output to a file, or closed if that is NULL. */
 int t_run_to(const char *const argv[], const char *file, char *out, size_t size);
 bool t_is_root(void);
+/* End a child without what is done at an exit, as looking for memory that was not freed. */
+__attribute__((noreturn))
+void t_end_child(void);
 /* It gives out little address space, and is slow. */
 bool t_valgrind(void);
 

@@ -204,8 +204,12 @@ int main(void)
 	check_forget(TAG);
 	check_fd_closed();
 	check_args();
-	check_wake(IO_URING_EXT_RING_WAKE_EVENTFD);
-	check_wake(IO_URING_EXT_RING_WAKE_MSG);
+	if (t_valgrind()) {
+		fprintf(stderr, "waking is not tried: all threads stand still while one waits\n");
+	} else {
+		check_wake(IO_URING_EXT_RING_WAKE_EVENTFD);
+		check_wake(IO_URING_EXT_RING_WAKE_MSG);
+	}
 	t_no_pins();
 	return 0;
 }
