@@ -230,6 +230,9 @@ static void walk_totals(struct walk *w, const struct urext_vma *vma, uintptr_t f
 	end_run(w);
 	w->l->source = IO_URING_EXT_LAYOUT_SMAPS;
 	add_runs(w, pmd, huge / pmd);
+	/* Less than a page of it is looked at */
+	if (small && small < w->page)
+		add_runs(w, small, 1);
 	add_runs(w, w->page, small / w->page);
 	if (w->map)
 		paint(w, from, to, small ? log2_of(w->page) : huge ? log2_of(pmd) : 0);

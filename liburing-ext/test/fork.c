@@ -71,6 +71,8 @@ static void check(enum io_uring_ext_mem mem, size_t size, __u32 flags)
 	struct io_uring ring;
 	char *base;
 
+	if (!t_may_lock(size, "a larger arena"))
+		return;
 	if (io_uring_ext_arena_alloc(&a, &p, &err)) {
 		fprintf(stderr, "not tried: %s\n", err.text);
 		return;

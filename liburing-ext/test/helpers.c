@@ -292,6 +292,17 @@ bool t_is_root(void)
 	return !geteuid();
 }
 
+bool t_may_lock(size_t len, const char *what)
+{
+	struct io_uring_ext_memlock m;
+
+	/* Rings that were closed may still be charged */
+	if (!io_uring_ext_memlock_check(len + MiB, 0, 1, 0, &m))
+		return true;
+	fprintf(stderr, "%s: not tried, RLIMIT_MEMLOCK is %llu KiB\n", what, m.soft >> 10);
+	return false;
+}
+
 void t_end_child(void)
 {
 	for (;;)

@@ -90,6 +90,8 @@ int t_run(const char *const argv[], char *out, size_t size);
 /* The same, with its standard output to a file, or closed if that is NULL. */
 int t_run_to(const char *const argv[], const char *file, char *out, size_t size);
 bool t_is_root(void);
+/* May so much memory be locked?  If not, it is said that @what is not tried. */
+bool t_may_lock(size_t len, const char *what);
 /* End a child without what is done at an exit, as looking for memory that was not freed. */
 __attribute__((noreturn))
 void t_end_child(void);

@@ -200,6 +200,8 @@ int main(void)
 	struct io_uring_ext_pool *pool;
 	int vec;
 
+	if (!t_may_lock(10 * MiB, "8 MiB and more"))
+		return T_SKIP;
 	fd = t_file(65536);
 	mem = mmap(NULL, 9 * MiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(mem != MAP_FAILED);

@@ -327,13 +327,15 @@ int main(void)
 		t_skip("%s is not there", cmd);
 	check_usage();
 	check_info();
-	check_probe();
 	check_values();
 	check_show();
 	check_show_clones();
 	check_output();
-	check_arguments();
-	check_examples(NULL);
+	if (t_may_lock(32 * MiB, "probe of larger sizes")) {
+		check_probe();
+		check_arguments();
+		check_examples(NULL);
+	}
 	programs_in(t_public_dir());
 	if (t_as_nobody(0, no_memory_to_lock, NULL))
 		return 1;

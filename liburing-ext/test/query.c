@@ -19,7 +19,7 @@ static void check_limits(const struct io_uring_ext_caps *caps)
 	CHECK(io_uring_register_buffers_sparse(&ring, caps->max_buffers + 1) < 0);
 
 	/* What is said to fit in one buffer does, where the machine is large enough */
-	if (caps->max_buffer > 4ULL << 30) {
+	if (caps->max_buffer > 4ULL << 30 || !t_may_lock(caps->max_buffer, "the largest buffer")) {
 		fprintf(stderr, "a buffer of %llu bytes is not tried\n",
 			(unsigned long long)caps->max_buffer);
 	} else {
