@@ -227,6 +227,9 @@ static void walk_totals(struct walk *w, const struct urext_vma *vma, uintptr_t f
 	size_t huge = scale(min_sz(vma->pmd_bytes, all), len, all) & ~(pmd - 1);
 	size_t small = present > huge ? present - huge : 0;
 
+	/* Of a small part the share is rounded down to nothing */
+	if (!present && vma->present)
+		small = 1;
 	end_run(w);
 	w->l->source = IO_URING_EXT_LAYOUT_SMAPS;
 	add_runs(w, pmd, huge / pmd);
