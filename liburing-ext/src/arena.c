@@ -33,6 +33,7 @@ struct io_uring_ext_arena {
 	size_t alias;
 	enum io_uring_ext_mem mem;
 	int memfd;
+	pid_t owner;			/* the process that has the memory; 0: children too */
 	bool prefaulted;
 	char why[IO_URING_EXT_ERROR_TEXT];
 };
@@ -194,6 +195,10 @@ static int explain_hugetlb(const struct io_uring_ext_arena *a, int ret,
 	__u64 free = 0, reserved = 0;
 	char path[128];
 
+	if (!urext_has_sysfs())
+		return urext_fail(err, ret, IO_URING_EXT_STAGE_MEMORY, 0,
+				  "%zu x %s needed: %s (/sys is not mounted, which would tell more)",
+				  bytes / a->page_size, mem_name(a->mem), strerror(-ret));
 	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%zukB/free_hugepages",
 		 kb);
 	if (urext_read_u64(path, &free) || ret != -ENOMEM)
@@ -241,7 +246,8 @@ static int advise_thp(const struct io_uring_ext_arena *a, struct io_uring_ext_er
 {
 	char file[64];
 
-	if (!thp_enabled(a->page_size, a->memfd >= 0, file, sizeof(file)))
+	/* Where the settings cannot be seen it is tried */
+	if (urext_has_sysfs() && !thp_enabled(a->page_size, a->memfd >= 0, file, sizeof(file)))
 		return urext_fail(err, -EOPNOTSUPP, IO_URING_EXT_STAGE_MEMORY, 0,
 				  "%zu KiB transparent huge pages are off (see "
 				  "/sys/kernel/mm/transparent_hugepage/%s)",
@@ -264,9 +270,23 @@ static int advise(const struct io_uring_ext_arena *a, struct io_uring_ext_error 
 	return 0;
 }
 
+/*
+ * Pinned pages of private memory are copied by fork(), huge ones from the reserve.  A
+ * child does without.
+ */
+static int keep_from_children(struct io_uring_ext_arena *a, struct io_uring_ext_error *err)
+{
+	if (madvise(a->base, a->size, MADV_DONTFORK))
+		return urext_fail(err, -errno, IO_URING_EXT_STAGE_MEMORY, 0,
+				  "madvise(MADV_DONTFORK): %s", strerror(errno));
+	a->owner = getpid();
+	return 0;
+}
+
 static void unmap(struct io_uring_ext_arena *a)
 {
-	if (a->base)
+	/* In a child without the memory something else may be there */
+	if (a->base && (!a->owner || a->owner == getpid()))
 		munmap(a->base, a->size);
 	if (a->memfd >= 0)
 		close(a->memfd);
@@ -294,12 +314,32 @@ static int explain_run_out(const struct io_uring_ext_arena *a,
 	return -ENOMEM;
 }
 
+/* More than the control group may have would end the process, without a word. */
+static int check_cgroup(const struct io_uring_ext_arena *a, struct io_uring_ext_error *err)
+{
+	size_t bytes = a->alias ? a->alias : a->size;
+	char path[256], need[32], max[32];
+	__u64 limit;
+
+	if (is_hugetlb(a->mem))
+		return 0;
+	limit = urext_cgroup_limit(path, sizeof(path));
+	if (bytes <= limit)
+		return 0;
+	return urext_fail(err, -ENOMEM, IO_URING_EXT_STAGE_PREFAULT, 0,
+			  "%s of %s needed, and the control group may have %s (%s)",
+			  urext_size(need, bytes), mem_name(a->mem), urext_size(max, limit), path);
+}
+
 static int prefault(struct io_uring_ext_arena *a,
 		    const struct io_uring_ext_arena_params *p,
 		    struct io_uring_ext_error *err)
 {
 	int ret;
 
+	ret = check_cgroup(a, err);
+	if (ret)
+		return ret;
 	ret = io_uring_ext_prefault(a->base, a->size, a->page_size, p->threads, p->progress,
 				    p->progress_arg, err);
 	a->prefaulted = !ret;
@@ -338,6 +378,8 @@ static int make(struct io_uring_ext_arena *a, enum io_uring_ext_mem mem,
 		goto fail;
 	}
 	ret = advise(a, err);
+	if (!ret && !(p->flags & IO_URING_EXT_ARENA_FORK))
+		ret = keep_from_children(a, err);
 	if (ret)
 		goto fail;
 	if (p->bind) {
@@ -403,7 +445,8 @@ static int make_best(struct io_uring_ext_arena *a,
 
 static int check_params(const struct io_uring_ext_arena_params *p)
 {
-	const __u32 flags = IO_URING_EXT_ARENA_PREFAULT | IO_URING_EXT_ARENA_MEMFD;
+	const __u32 flags = IO_URING_EXT_ARENA_PREFAULT | IO_URING_EXT_ARENA_MEMFD |
+			    IO_URING_EXT_ARENA_FORK;
 
 	if (!p || !p->size || (p->align && !is_pow2(p->align)) || (p->flags & ~flags) ||
 	    p->bind > 1 || p->resv32 || !urext_all_zero(p->resv, sizeof(p->resv)))
@@ -426,10 +469,11 @@ int io_uring_ext_arena_alloc(struct io_uring_ext_arena **arena,
 
 	if (!err)
 		err = &local;
+	if (arena)
+		*arena = NULL;
 	if (!arena || check_params(p))
 		return urext_fail(err, -EINVAL, IO_URING_EXT_STAGE_ARGS, 0,
 				  "arena parameters that make no sense");
-	*arena = NULL;
 	a = calloc(1, sizeof(*a));
 	if (!a)
 		return urext_fail(err, -ENOMEM, IO_URING_EXT_STAGE_MEMORY, 0, "no memory");
@@ -466,9 +510,10 @@ size_t io_uring_ext_arena_size(const struct io_uring_ext_arena *arena)
 int io_uring_ext_arena_info(const struct io_uring_ext_arena *arena,
 			    struct io_uring_ext_arena_info *info)
 {
+	if (info)
+		memset(info, 0, sizeof(*info));
 	if (!arena || !info)
 		return -EINVAL;
-	memset(info, 0, sizeof(*info));
 	info->base = arena->base;
 	info->size = arena->size;
 	info->page_size = arena->page_size;

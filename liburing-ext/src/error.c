@@ -72,6 +72,8 @@ const char *urext_reason(int ret)
 		return "the memory is not mapped, not writable, or cannot be pinned";
 	case -EOPNOTSUPP:
 		return "memory of this kind cannot be pinned for long";
+	case -ENOSPC:
+		return "the table has no room";
 	default:
 		return strerror(-ret);
 	}
@@ -104,6 +106,18 @@ __u64 urext_now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+void urext_deadline(struct timespec *ts, __u64 timeout_ns)
+{
+	const __u64 second = 1000000000ULL, most = 1000000000ULL * second;
+
+	clock_gettime(CLOCK_MONOTONIC, ts);
+	if (timeout_ns > most)
+		timeout_ns = most;
+	timeout_ns += ts->tv_nsec;
+	ts->tv_sec += timeout_ns / second;
+	ts->tv_nsec = timeout_ns % second;
 }
 
 bool urext_all_zero(const void *p, size_t len)

@@ -227,9 +227,15 @@ static void walk_totals(struct walk *w, const struct urext_vma *vma, uintptr_t f
 	size_t huge = scale(min_sz(vma->pmd_bytes, all), len, all) & ~(pmd - 1);
 	size_t small = present > huge ? present - huge : 0;
 
+	/* Of a small part the share is rounded down to nothing */
+	if (!present && vma->present)
+		small = 1;
 	end_run(w);
 	w->l->source = IO_URING_EXT_LAYOUT_SMAPS;
 	add_runs(w, pmd, huge / pmd);
+	/* Less than a page of it is looked at */
+	if (small && small < w->page)
+		add_runs(w, small, 1);
 	add_runs(w, w->page, small / w->page);
 	if (w->map)
 		paint(w, from, to, small ? log2_of(w->page) : huge ? log2_of(pmd) : 0);
@@ -340,6 +346,8 @@ int io_uring_ext_layout_estimate(pid_t pid, const void *base, size_t len,
 		.cells = cells,
 	};
 
+	if (layout)
+		memset(layout, 0, sizeof(*layout));
 	if (!layout || !len || w.end < w.start || (map && !cells) || pid < 0)
 		return -EINVAL;
 	return estimate(&w, pid);
@@ -350,6 +358,8 @@ int io_uring_ext_layout(struct io_uring *ring, unsigned index, const void *base,
 {
 	int ret;
 
+	if (layout)
+		memset(layout, 0, sizeof(*layout));
 	if (!ring || !layout)
 		return -EINVAL;
 	ret = urext_uapi_layout(urext_target_ring(ring), index, layout);

@@ -16,9 +16,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "liburing-ext.h"
+#include <liburing.h>
+
+#include "liburing-ext-sys.h"
 
 #define SZ_2M		(2UL << 20)
 #define SZ_1G		(1UL << 30)
@@ -60,7 +63,12 @@ int urext_fail(struct io_uring_ext_error *err, int ret,
 const char *urext_reason(int ret);
 /* 12884901888 as "12 GiB"; @buf holds 32 bytes. */
 const char *urext_size(char *buf, __u64 bytes);
+/* As urext_fail(), for io_uring_setup(2): what it may be, and what helps. */
+int urext_no_ring(struct io_uring_ext_error *err, int ret, enum io_uring_ext_stage stage,
+		  const char *what);
 __u64 urext_now_ns(void);
+/* The end of a wait that begins now; IO_URING_EXT_UNLIMITED is far away. */
+void urext_deadline(struct timespec *ts, __u64 timeout_ns);
 bool urext_all_zero(const void *p, size_t len);
 
 /* register.c */
@@ -106,6 +114,8 @@ int urext_clear(struct urext_target t, unsigned off, unsigned nr);
 	 IO_URING_EXT_CAP_VEC_FIXED | IO_URING_EXT_CAP_QUERY)
 
 void urext_query_ring(struct urext_target t, struct io_uring_ext_caps *caps);
+/* As io_uring_ext_query() without a ring, on one that the caller may keep: its fd. */
+int urext_query_bare(struct io_uring_ext_caps *caps);
 
 /* regbuf_uapi.c: what kernels with buffers kept as runs tell and offer */
 
@@ -130,6 +140,11 @@ int urext_read_u64(const char *path, __u64 *val);
 /* "always [madvise] never" gives "madvise"; "" where there is no such file. */
 void urext_thp_setting(const char *name, char *buf, size_t size);
 size_t urext_thp_pmd_size(void);
+
+/* What the control group may have; IO_URING_EXT_UNLIMITED if nothing is said. */
+__u64 urext_cgroup_limit(char *path, size_t size);
+/* Can be told what the kernel's settings for memory are? */
+bool urext_has_sysfs(void);
 
 /* One mapping of a process, from smaps. */
 struct urext_vma {
@@ -176,8 +191,19 @@ uintptr_t urext_split_end(const struct urext_split *s, size_t slot);
 /* The slots as iovecs, to be freed by the caller; NULL: no memory. */
 struct iovec *urext_split_iovecs(const struct urext_split *s);
 
-/* pool.c, ring.c */
+/* pool.c */
 
+enum urext_state {
+	URING_EXT_ADDING,		/* being pinned: of nobody's concern yet */
+	URING_EXT_ACTIVE,
+	URING_EXT_REMOVING,		/* the anchor's slots are being emptied */
+	URING_EXT_LEAVING,
+};
+
+/*
+ * All under the pool's lock, but for what does not change while a ring holds the region:
+ * id, split, page_size, tag, flags, first, placed.
+ */
 struct urext_region {
 	int id;
 	struct urext_split split;
@@ -186,30 +212,28 @@ struct urext_region {
 	__u32 flags;
 	unsigned first;			/* slot, counted from slot_base */
 	bool placed;			/* has slots; else memory of the pool only */
+
+	enum urext_state state;
+	bool idle;			/* removed by who knows of no request in it */
 	bool anchored;			/* the anchor holds it */
-	bool leaving;
-	int err;			/* why the anchor does not hold it */
+	int add_err;			/* why the anchor never held it */
+	int err;			/* why it is not registered */
+	__u64 changed;			/* the pool's gen when it was added or removed */
+	struct urext_region *prev, *next;	/* in that order */
+
+	/* What keeps it from being gone: see flight.c */
+	unsigned late;			/* rings that have not synced since it was removed */
 	unsigned rings;			/* that hold it, plain or fixed */
-	unsigned fixed_rings;		/* of them those that registered or cloned */
 	unsigned signals;		/* CQEs to come */
+	unsigned orphans;		/* rings that were detached with requests in it */
+
+	unsigned fixed_rings;		/* of the rings those that registered or cloned */
+	struct io_uring_ext_slab *slabs;
 	__u64 register_ns;
 };
 
-struct io_uring_ext_pool {
-	pthread_mutex_t lock;		/* all below but gen, caps, flags, sizes */
-	_Atomic __u64 gen;		/* of regions; written under the lock */
-	__u32 flags;
-	unsigned nr_slots;
-	size_t max_buffer;
-	struct io_uring_ext_caps caps;
-	int anchor;			/* fd, or -1: rings register themselves */
-	int anchor_err;			/* why it is -1, where clones were wanted */
-
-	struct urext_region **regions;	/* by id, NULL where free */
-	unsigned nr_regions;
-	unsigned char *slot_used;
-	unsigned nr_rings;
-
+/* What calls of io_uring_register(2) did; added up in the pool. */
+struct urext_tally {
 	__u64 registers;
 	__u64 clones;
 	__u64 register_ns;
@@ -217,25 +241,97 @@ struct io_uring_ext_pool {
 	__u64 failures;
 };
 
+struct urext_addr {
+	uintptr_t base;
+	struct urext_region *region;
+};
+
+/*
+ * The lock is held for bookkeeping only, never over a system call: who waits for it
+ * waits for nobody's memory to be pinned.
+ */
+struct io_uring_ext_pool {
+	pthread_mutex_t lock;
+	pthread_cond_t gone;		/* a region is, or a slab's slice came back */
+	_Atomic __u64 gen;		/* of regions; written under the lock */
+	__u32 flags;
+	unsigned nr_slots;
+	size_t max_buffer;
+	struct io_uring_ext_caps caps;
+	int anchor;			/* fd, or -1: rings register themselves */
+	int anchor_err;			/* why it is -1, where clones were wanted */
+	_Atomic int spare;		/* a ring to pin in, or -1 */
+
+	struct urext_region **regions;	/* by id, NULL where free */
+	unsigned nr_regions;
+	unsigned free_id;		/* none is free below */
+	struct urext_region *oldest, *newest;	/* by the last change */
+	struct urext_addr *by_addr;	/* those that are not leaving */
+	unsigned nr_addrs;
+	unsigned nr_tags;		/* regions with a tag */
+	unsigned char *slot_used;
+	unsigned used_slots;
+	unsigned nr_active;		/* regions */
+	unsigned nr_rings;
+	unsigned nr_slabs;
+	__u64 bytes;
+	__u64 anchored_bytes;
+	struct urext_tally tally;
+
+	/* Outside of the other lock; held while rings are woken. */
+	pthread_mutex_t rings_lock;
+	struct io_uring_ext_ring *rings;
+};
+
 static inline bool urext_pool_forgives(const struct io_uring_ext_pool *pool)
 {
 	return pool->flags & (IO_URING_EXT_POOL_OPTIONAL | IO_URING_EXT_POOL_PLAIN);
 }
 
-/* Locked.  Frees the region if nobody has it: true, and @region is gone. */
+/* These three are called with the lock held. */
+struct urext_region *urext_region_get(struct io_uring_ext_pool *pool, int id);
+/* Frees the region if nothing keeps it: true, and @region is gone. */
 bool urext_region_try_free(struct io_uring_ext_pool *pool, struct urext_region *region);
-/* Locked.  Register the slots of @region in table @t from entry @off on. */
-int urext_region_register(struct io_uring_ext_pool *pool, struct urext_region *region,
-			  struct urext_target t, unsigned off, unsigned *done,
+void urext_pool_count(struct io_uring_ext_pool *pool, const struct urext_tally *t);
+
+/* pin.c, without the lock */
+
+/* In the anchor, where the region has its slots. */
+int urext_region_pin(struct io_uring_ext_pool *pool, struct urext_region *region,
+		     struct urext_tally *tally, struct io_uring_ext_error *err);
+/* Register the slots of @region in table @t from entry @off on. */
+int urext_region_register(const struct urext_region *region, struct urext_target t,
+			  unsigned off, unsigned *done, struct urext_tally *tally,
 			  struct io_uring_ext_error *err);
+
+/* ---- rings ---- */
 
 /* A region as a ring sees it. */
 struct urext_seg {
 	struct urext_split split;
+	struct urext_region *region;
 	unsigned index;			/* table entry of its first slot */
-	int id;
-	bool fixed;
+	bool fixed;			/* requests may name the slots */
+	bool in_table;			/* the slots are to be emptied */
 	bool source_only;
+	bool tagged;			/* the kernel tells when fixed requests are complete */
+	bool used;			/* there were such */
+	bool unfixed;			/* in the ring's list of those to be tried again */
+
+	/* Requests in it: see flight.c */
+	__u64 ticket;
+	unsigned requests;
+	bool leaving;			/* requests are not prepared any more */
+	bool overflow;			/* waits for those that were not noted */
+	unsigned loose;
+	__u64 left;
+	struct urext_seg *next;		/* in the list of unfixed or leaving ones */
+};
+
+/* What the search for an address goes through, apart from the rest to be short. */
+struct urext_key {
+	uintptr_t base;
+	struct urext_seg *seg;
 };
 
 /* Signals of one tag that this ring posts. */
@@ -244,28 +340,107 @@ struct urext_wait {
 	int id;
 	unsigned stray;			/* of registrations that were undone */
 	unsigned count;			/* of a region that the ring let go of */
+	bool used;			/* there were fixed requests in that region */
 };
+
+/* A request that lies in no region, or in several. */
+struct urext_loose {
+	uintptr_t start;		/* 0: not in use */
+	uintptr_t end;
+	__u64 when;
+	unsigned next_free;
+	unsigned gen;
+};
+
+#define URING_EXT_MAX_LOOSE	256
 
 struct io_uring_ext_ring {
 	struct io_uring_ext_pool *pool;
-	const struct io_uring *ring;	/* the caller's; its fd may be closed meanwhile */
+	struct urext_target target;	/* an fd of its own, or a registered index */
 	unsigned slot_base;
+	__u64 joined;			/* gen of the pool when it was attached */
 	__u64 gen;
 	bool has_table;
-	struct io_uring_ext_caps caps;
+	bool retry;			/* slots of a removed region could not be emptied */
+	struct io_uring_ext_caps caps;	/* found out when they are asked for */
+	bool has_caps;
 
-	struct urext_seg *segs;		/* by address */
-	unsigned nr_segs;
-	unsigned last;			/* segment of the last hit */
+	struct urext_key *keys;		/* by address */
+	unsigned nr_keys;
+	unsigned max_keys;
+	unsigned last;			/* key of the last hit */
+	struct urext_seg **seg_of;	/* by id of the region */
+	unsigned max_segs;
+	struct urext_seg *unfixed;	/* to be tried again */
+	struct urext_seg *leaving;
 
-	struct urext_wait *waits;
+	struct urext_wait *waits;	/* by tag */
 	unsigned nr_waits;
 
+	__u64 ticket;			/* of the request prepared last */
+	__u64 when;			/* counts loose requests */
+	unsigned seg_gen;
+	unsigned overflow;		/* loose requests for which there was no room */
+	unsigned nr_loose;
+	unsigned free_loose;
+	struct urext_loose loose[URING_EXT_MAX_LOOSE];
+
+	int wake_fd;			/* an eventfd, or -1 */
+	bool wake_msg;
+	__u64 wake_data;
+	struct io_uring_ext_ring *next, **link;	/* in the pool's list */
+
+	struct urext_tally tally;	/* not yet in the pool's */
 	struct io_uring_ext_ring_stats stats;
 };
 
+/* view.c */
+
 /* The segment that holds all of the range, or NULL. */
-const struct urext_seg *urext_ring_find(struct io_uring_ext_ring *r, uintptr_t addr,
-					size_t len);
+struct urext_seg *urext_ring_find(struct io_uring_ext_ring *r, uintptr_t addr, size_t len);
+/* Room for @nr more: adding them does not fail. */
+int urext_view_room(struct io_uring_ext_ring *r, unsigned nr);
+void urext_view_add(struct io_uring_ext_ring *r, struct urext_seg *seg);
+void urext_view_del(struct io_uring_ext_ring *r, const struct urext_seg *seg);
+void urext_view_add_unfixed(struct io_uring_ext_ring *r, struct urext_seg *seg);
+void urext_view_del_unfixed(struct io_uring_ext_ring *r, struct urext_seg *seg);
+struct urext_wait *urext_wait_find(const struct io_uring_ext_ring *r, __u64 tag);
+/* The entry for a region's tag, made before the kernel is asked for anything. */
+struct urext_wait *urext_wait_get(struct io_uring_ext_ring *r, const struct urext_region *reg);
+void urext_wait_put(struct io_uring_ext_ring *r, struct urext_wait *w);
+
+/* flight.c */
+void urext_flight_init(struct io_uring_ext_ring *r);
+__u64 urext_flight_ticket(struct io_uring_ext_ring *r, int id);
+void urext_flight_loose(struct io_uring_ext_ring *r, uintptr_t start, uintptr_t end);
+/* Are there requests in the range that are in no segment's count? */
+bool urext_flight_any_loose(const struct io_uring_ext_ring *r, uintptr_t start,
+			    uintptr_t end);
+/* From now on no request is prepared in @seg. */
+void urext_flight_leave(struct io_uring_ext_ring *r, struct urext_seg *seg);
+bool urext_flight_over(const struct urext_seg *seg);
+/* Let go of those that are over; how many regions are gone by it. */
+int urext_flight_reap(struct io_uring_ext_ring *r);
+
+static inline void urext_flight_seg(struct io_uring_ext_ring *r, struct urext_seg *seg,
+				    bool fixed)
+{
+	if (fixed && seg->tagged) {
+		seg->used = true;
+		r->ticket = 0;
+		return;
+	}
+	seg->requests++;
+	r->ticket = seg->ticket;
+}
+
+/* ring.c */
+void urext_ring_wake(const struct io_uring_ext_ring *r);
+
+/* sync.c */
+int urext_sync(struct io_uring_ext_ring *r, struct io_uring_ext_error *err);
+int urext_need_table(struct io_uring_ext_ring *r, struct io_uring_ext_error *err);
+/* Let go of everything; without touching the ring's table if @forget. */
+int urext_leave_pool(struct io_uring_ext_ring *r, bool forget);
 
 #endif

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT OR LGPL-2.1-or-later */
+#include <dirent.h>
 #include <linux/capability.h>
+#include <linux/kcmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -29,16 +31,97 @@ static bool has_ipc_lock(void)
 	return stat("/proc/self/ns/user", &st) || st.st_ino == INIT_USER_NS_INO;
 }
 
-/* Bytes pinned by this process; 0 if /proc does not tell. */
+/* Bytes pinned by this process; IO_URING_EXT_UNLIMITED if /proc does not tell. */
 static __u64 pinned_bytes(void)
 {
 	char buf[8192];
 	const char *p;
 
 	if (urext_read_file("/proc/self/status", buf, sizeof(buf)) < 0)
-		return 0;
+		return IO_URING_EXT_UNLIMITED;
 	p = strstr(buf, "\nVmPin:");
-	return p ? strtoull(p + 7, NULL, 10) * 1024 : 0;
+	return p ? strtoull(p + 7, NULL, 10) * 1024 : IO_URING_EXT_UNLIMITED;
+}
+
+/* ---- the rings' own memory ---- */
+
+/* What a ring that the pool makes for itself takes. */
+static __u64 bare_ring_bytes(void)
+{
+	return 2 * base_page_size();
+}
+
+static bool is_ring(int fd)
+{
+	char path[64], target[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, target, sizeof(target) - 1);
+	if (n <= 0)
+		return false;
+	target[n] = '\0';
+	return !strcmp(target, "anon_inode:[io_uring]");
+}
+
+static __u64 mask_of(const char *text, const char *name)
+{
+	const char *p = strstr(text, name);
+
+	return p ? strtoull(p + strlen(name), NULL, 0) : 0;
+}
+
+static __u64 ring_bytes(int fd)
+{
+	__u64 sq, cq, page = base_page_size();
+	char path[64], text[1024];
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	if (urext_read_file(path, text, sizeof(text)) < 0)
+		return bare_ring_bytes();
+	sq = mask_of(text, "\nSqMask:") + 1;
+	cq = mask_of(text, "\nCqMask:") + 1;
+	/* Heads and flags, CQEs and the array of indexes; and SQEs */
+	return ((512 + cq * 16 + sq * 4 + page - 1) & ~(page - 1)) +
+	       ((sq * 64 + page - 1) & ~(page - 1));
+}
+
+/* Two fds of one ring, as the library has them, are counted once where that is told. */
+static bool is_same(int a, int b)
+{
+	return !syscall(__NR_kcmp, getpid(), getpid(), KCMP_FILE, a, b);
+}
+
+#define MAX_RINGS	1024
+
+/*
+ * Bytes of this process's rings, and of the two that a pool makes.  Not all kernels
+ * charge them; that cannot be asked, and it is little.
+ */
+static __u64 rings_bytes(void)
+{
+	int fds[MAX_RINGS], fd;
+	__u64 sum = 2 * bare_ring_bytes();
+	unsigned i, nr = 0;
+	struct dirent *e;
+	DIR *d;
+
+	d = opendir("/proc/self/fd");
+	if (!d)
+		return sum;
+	while (nr < MAX_RINGS && (e = readdir(d))) {
+		fd = atoi(e->d_name);
+		if (e->d_name[0] == '.' || !is_ring(fd))
+			continue;
+		for (i = 0; i < nr && !is_same(fds[i], fd); i++)
+			;
+		if (i < nr)
+			continue;
+		fds[nr++] = fd;
+		sum += ring_bytes(fd);
+	}
+	closedir(d);
+	return sum;
 }
 
 static __u64 limit(rlim_t r)
@@ -46,12 +129,15 @@ static __u64 limit(rlim_t r)
 	return r == RLIM_INFINITY ? IO_URING_EXT_UNLIMITED : r;
 }
 
-/* need + pinned <= limit, where the sum may not fit in 64 bits */
+/* need + pinned + rings <= limit, where the sum may not fit in 64 bits */
 static bool fits(const struct io_uring_ext_memlock *m, __u64 lim)
 {
+	__u64 pinned = m->pinned == IO_URING_EXT_UNLIMITED ? 0 : m->pinned;
+
 	if (lim == IO_URING_EXT_UNLIMITED)
 		return true;
-	return m->pinned <= lim && m->need <= lim - m->pinned;
+	return pinned <= lim && m->rings <= lim - pinned &&
+	       m->need <= lim - pinned - m->rings;
 }
 
 static int needed(size_t len, size_t page_size, unsigned nr_rings, __u64 *need)
@@ -86,6 +172,8 @@ int io_uring_ext_memlock_check(size_t len, size_t page_size, unsigned nr_rings,
 	__u64 need;
 	int ret;
 
+	if (out)
+		memset(out, 0, sizeof(*out));
 	if (!page_size)
 		page_size = base_page_size();
 	if (!out || !len || !is_pow2(page_size) || (flags & ~IO_URING_EXT_MEMLOCK_RAISE))
@@ -94,10 +182,10 @@ int io_uring_ext_memlock_check(size_t len, size_t page_size, unsigned nr_rings,
 	if (ret)
 		return ret;
 
-	memset(out, 0, sizeof(*out));
 	out->need = need;
 	out->nr_rings = nr_rings;
 	out->pinned = pinned_bytes();
+	out->rings = rings_bytes();
 	if (getrlimit(RLIMIT_MEMLOCK, &rl))
 		return -errno;
 	out->soft = limit(rl.rlim_cur);
@@ -117,24 +205,33 @@ int io_uring_ext_memlock_check(size_t len, size_t page_size, unsigned nr_rings,
 	return out->state & IO_URING_EXT_MEMLOCK_FITS ? 0 : -ENOMEM;
 }
 
+static const char *const raise_hard =
+	"as root raise the hard limit ('memlock' in /etc/security/limits.conf, LimitMEMLOCK= of "
+	"a systemd unit, docker --ulimit memlock=-1), or grant CAP_IPC_LOCK";
+
+/* For a shell: in KiB, and never above the hard limit. */
+static void say_raise_soft(char *buf, size_t size, __u64 hard)
+{
+	char kib[32] = "unlimited";
+
+	if (hard != IO_URING_EXT_UNLIMITED)
+		snprintf(kib, sizeof(kib), "%llu", (unsigned long long)hard / 1024);
+	snprintf(buf, size, "raise the soft limit: 'ulimit -S -l %s', or setrlimit(2) up to the "
+		 "hard limit", kib);
+}
+
 static int describe_short(const struct io_uring_ext_memlock *m, const char *need,
 			  const char *pinned, char *buf, size_t size)
 {
-	char soft[32], hard[32];
-	const char *remedy;
+	char soft[32], hard[32], rings[32], remedy[128];
+	bool raise = m->state & IO_URING_EXT_MEMLOCK_FITS_HARD;
 
-	if (m->state & IO_URING_EXT_MEMLOCK_FITS_HARD)
-		remedy = "raise the soft limit: 'ulimit -S -l unlimited', or setrlimit(2) "
-			 "up to the hard limit";
-	else
-		remedy = "as root raise the hard limit ('memlock' in "
-			 "/etc/security/limits.conf, LimitMEMLOCK= of a systemd unit, "
-			 "docker --ulimit memlock=-1), or grant CAP_IPC_LOCK";
+	say_raise_soft(remedy, sizeof(remedy), m->hard);
 	return snprintf(buf, size,
-			"%s of locked memory needed, %s in use by this process; "
-			"RLIMIT_MEMLOCK is %s (soft), %s (hard): %s.",
-			need, pinned, urext_size(soft, m->soft),
-			urext_size(hard, m->hard), remedy);
+			"%s of locked memory needed, %s in use by this process, up to %s by "
+			"rings; RLIMIT_MEMLOCK is %s (soft), %s (hard): %s.",
+			need, pinned, urext_size(rings, m->rings), urext_size(soft, m->soft),
+			urext_size(hard, m->hard), raise ? remedy : raise_hard);
 }
 
 int io_uring_ext_memlock_describe(const struct io_uring_ext_memlock *m,
@@ -142,10 +239,14 @@ int io_uring_ext_memlock_describe(const struct io_uring_ext_memlock *m,
 {
 	char need[32], pinned[32], soft[32];
 
+	if (buf && size)
+		buf[0] = '\0';
 	if (!m || (!buf && size))
 		return -EINVAL;
 	urext_size(need, m->need);
 	urext_size(pinned, m->pinned);
+	if (m->pinned == IO_URING_EXT_UNLIMITED)
+		strcpy(pinned, "an unknown amount");
 	if (m->state & IO_URING_EXT_MEMLOCK_EXEMPT)
 		return snprintf(buf, size,
 				"%s of locked memory needed; this process has "
@@ -163,12 +264,33 @@ int io_uring_ext_memlock_describe(const struct io_uring_ext_memlock *m,
 void urext_explain(int ret, size_t len, size_t page_size, char *buf, size_t size)
 {
 	struct io_uring_ext_memlock m;
+	char soft[32];
 
-	if (ret != -ENOMEM)
+	if (ret != -ENOMEM) {
 		snprintf(buf, size, "%s", urext_reason(ret));
-	else if (io_uring_ext_memlock_check(len, page_size, 1, 0, &m) == -ENOMEM)
+		return;
+	}
+	if (io_uring_ext_memlock_check(len, page_size, 1, 0, &m) == -ENOMEM)
 		io_uring_ext_memlock_describe(&m, buf, size);
+	else if ((m.state & IO_URING_EXT_MEMLOCK_EXEMPT) || m.soft == IO_URING_EXT_UNLIMITED)
+		snprintf(buf, size, "no memory");
 	else
-		snprintf(buf, size, "no memory, or memory locked by other processes of this "
-			 "user fills RLIMIT_MEMLOCK");
+		snprintf(buf, size, "no memory, or RLIMIT_MEMLOCK, %s, is used up by what cannot "
+			 "be seen from here, as other processes of this user: %s",
+			 urext_size(soft, m.soft), raise_hard);
+}
+
+int urext_no_ring(struct io_uring_ext_error *err, int ret, enum io_uring_ext_stage stage,
+		  const char *what)
+{
+	char text[URING_EXT_REASON_TEXT];
+
+	if (ret == -ENOMEM)
+		urext_explain(ret, base_page_size(), 0, text, sizeof(text));
+	else if (ret == -EPERM || ret == -ENOSYS)
+		snprintf(text, sizeof(text), "%s (see /proc/sys/kernel/io_uring_disabled, and "
+			 "the seccomp filter of a container)", strerror(-ret));
+	else
+		snprintf(text, sizeof(text), "%s", strerror(-ret));
+	return urext_fail(err, ret, stage, 0, "%s: %s", what, text);
 }

@@ -3,13 +3,16 @@
  * The pool: regions, their slots, and the anchor.
  *
  * The anchor is a ring of which only the buffer table is used.  A region without a
- * tag is registered there, once, in the same slots that it takes in the rings
- * (counted from their slot_base), and rings clone those slots.  The anchor belongs to
- * no thread, so that any ring can clone whatever flags it was made with, and it
- * outlives all rings of the pool.
+ * tag is in the same slots there that it takes in the rings (counted from their
+ * slot_base), and rings clone those slots.  The anchor belongs to no thread, so that any
+ * ring can clone whatever flags it was made with, and it outlives all rings of the pool.
  *
- * A region's record lives until neither the anchor nor a ring holds it and no
- * signal is to come; its slots are free again from then on.
+ * Memory is pinned in yet another ring, for as long as that takes, and then cloned into
+ * the anchor: who clones from the anchor meanwhile does not wait, neither for a lock of
+ * the pool, nor for one of the kernel's.
+ *
+ * A region's record lives until it is gone (see flight.c); its slots are free again from
+ * then on.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,14 +22,23 @@
 #define DEFAULT_SLOTS	4096U
 #define MAX_REGIONS	65536U
 
+static void close_holder(int fd)
+{
+	if (fd < 0)
+		return;
+	/* A ring that is only closed unpins later, from a work item */
+	urext_register(urext_target_fd(fd), IORING_UNREGISTER_BUFFERS, NULL, 0);
+	close(fd);
+}
+
 static int open_anchor(struct io_uring_ext_pool *pool, struct io_uring_ext_error *err)
 {
 	int fd, ret;
 
 	fd = urext_bare_ring();
 	if (fd < 0)
-		return urext_fail(err, fd, IO_URING_EXT_STAGE_ANCHOR, 0,
-				  "the pool's own ring could not be made: %s", strerror(-fd));
+		return urext_no_ring(err, fd, IO_URING_EXT_STAGE_ANCHOR,
+				     "the pool's own ring could not be made");
 	ret = urext_table(urext_target_fd(fd), pool->nr_slots);
 	if (ret) {
 		close(fd);
@@ -63,20 +75,22 @@ static int setup_pool(struct io_uring_ext_pool *pool,
 		      const struct io_uring_ext_pool_params *p,
 		      struct io_uring_ext_error *err)
 {
-	int ret;
+	int fd, ret;
 
-	ret = io_uring_ext_query(NULL, &pool->caps);
+	/* Closing a ring takes the kernel some time, in which it may be charged */
+	fd = urext_query_bare(&pool->caps);
+	ret = fd < 0 ? fd : 0;
+	atomic_store(&pool->spare, fd < 0 ? -1 : fd);
 	if (ret && !urext_pool_forgives(pool))
-		return urext_fail(err, ret, IO_URING_EXT_STAGE_QUERY, 0,
-				  "no ring can be made: %s", strerror(-ret));
+		return urext_no_ring(err, ret, IO_URING_EXT_STAGE_QUERY,
+				     "no ring can be made");
 	if (ret) {
 		/* Slots are only bookkeeping then */
 		pool->caps.max_buffers = DEFAULT_SLOTS;
 		pool->caps.max_buffer = SZ_1G;
 		pool->anchor_err = ret;
-		urext_fail(err, ret, IO_URING_EXT_STAGE_QUERY, 0,
-			   "no ring can be made, nothing will be registered: %s",
-			   strerror(-ret));
+		urext_no_ring(err, ret, IO_URING_EXT_STAGE_QUERY,
+			      "no ring can be made, nothing will be registered");
 	}
 	if (set_sizes(pool, p))
 		return urext_fail(err, -EINVAL, IO_URING_EXT_STAGE_ARGS, 0,
@@ -85,8 +99,10 @@ static int setup_pool(struct io_uring_ext_pool *pool,
 	pool->slot_used = calloc(pool->nr_slots, 1);
 	if (!pool->slot_used)
 		return urext_fail(err, -ENOMEM, IO_URING_EXT_STAGE_MEMORY, 0, "no memory");
-	if (!want_anchor(pool))
+	if (!want_anchor(pool)) {
+		close_holder(atomic_exchange(&pool->spare, -1));
 		return 0;
+	}
 	ret = open_anchor(pool, err);
 	if (ret && urext_pool_forgives(pool)) {
 		pool->anchor_err = ret;
@@ -99,12 +115,29 @@ static void free_pool(struct io_uring_ext_pool *pool)
 {
 	unsigned i;
 
+	close_holder(pool->anchor);
+	close_holder(atomic_load(&pool->spare));
 	for (i = 0; i < pool->nr_regions; i++)
 		free(pool->regions[i]);
 	free(pool->regions);
+	free(pool->by_addr);
 	free(pool->slot_used);
+	pthread_cond_destroy(&pool->gone);
+	pthread_mutex_destroy(&pool->rings_lock);
 	pthread_mutex_destroy(&pool->lock);
 	free(pool);
+}
+
+static void init_locks(struct io_uring_ext_pool *pool)
+{
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&pool->lock, NULL);
+	pthread_mutex_init(&pool->rings_lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&pool->gone, &attr);
+	pthread_condattr_destroy(&attr);
 }
 
 int io_uring_ext_pool_create(struct io_uring_ext_pool **poolp,
@@ -118,18 +151,20 @@ int io_uring_ext_pool_create(struct io_uring_ext_pool **poolp,
 	int ret;
 
 	urext_ok(err);
+	if (poolp)
+		*poolp = NULL;
 	if (!p)
 		p = &defaults;
 	if (!poolp || (p->flags & ~flags) || !urext_all_zero(p->resv, sizeof(p->resv)))
 		return urext_fail(err, -EINVAL, IO_URING_EXT_STAGE_ARGS, 0,
 				  "pool parameters that make no sense");
-	*poolp = NULL;
 	pool = calloc(1, sizeof(*pool));
 	if (!pool)
 		return urext_fail(err, -ENOMEM, IO_URING_EXT_STAGE_MEMORY, 0, "no memory");
-	pthread_mutex_init(&pool->lock, NULL);
+	init_locks(pool);
 	pool->flags = p->flags;
 	pool->anchor = -1;
+	atomic_init(&pool->spare, -1);
 	ret = setup_pool(pool, p, err);
 	if (ret) {
 		free_pool(pool);
@@ -141,31 +176,26 @@ int io_uring_ext_pool_create(struct io_uring_ext_pool **poolp,
 
 int io_uring_ext_pool_destroy(struct io_uring_ext_pool *pool)
 {
+	bool busy;
+
 	if (!pool)
 		return 0;
 	pthread_mutex_lock(&pool->lock);
-	if (pool->nr_rings) {
-		pthread_mutex_unlock(&pool->lock);
-		return -EBUSY;
-	}
+	busy = pool->nr_rings || pool->nr_slabs;
 	pthread_mutex_unlock(&pool->lock);
-	if (pool->anchor >= 0) {
-		/* A ring that is only closed unpins later, from a work item */
-		urext_register(urext_target_fd(pool->anchor), IORING_UNREGISTER_BUFFERS,
-			       NULL, 0);
-		close(pool->anchor);
-	}
+	if (busy)
+		return -EBUSY;
 	free_pool(pool);
 	return 0;
 }
 
-/* ---- regions ---- */
+/* ---- regions: the books, under the lock ---- */
 
 static int find_slots(struct io_uring_ext_pool *pool, size_t nr)
 {
 	unsigned i, run = 0;
 
-	for (i = 0; i < pool->nr_slots; i++) {
+	for (i = 0; nr <= pool->nr_slots - pool->used_slots && i < pool->nr_slots; i++) {
 		run = pool->slot_used[i] ? 0 : run + 1;
 		if (run == nr)
 			return i - nr + 1;
@@ -173,17 +203,23 @@ static int find_slots(struct io_uring_ext_pool *pool, size_t nr)
 	return -ENOSPC;
 }
 
+/* Room for an id, and for the region in the list by address. */
 static int find_id(struct io_uring_ext_pool *pool)
 {
 	struct urext_region **regions;
+	struct urext_addr *addrs;
 	unsigned i, nr;
 
-	for (i = 0; i < pool->nr_regions; i++)
+	for (i = pool->free_id; i < pool->nr_regions; i++)
 		if (!pool->regions[i])
 			return i;
 	if (pool->nr_regions == MAX_REGIONS)
 		return -ENOMEM;
 	nr = pool->nr_regions ? 2 * pool->nr_regions : 8;
+	addrs = realloc(pool->by_addr, nr * sizeof(*addrs));
+	if (!addrs)
+		return -ENOMEM;
+	pool->by_addr = addrs;
 	regions = realloc(pool->regions, nr * sizeof(*regions));
 	if (!regions)
 		return -ENOMEM;
@@ -194,113 +230,150 @@ static int find_id(struct io_uring_ext_pool *pool)
 	return i;
 }
 
-static struct urext_region *get_region(struct io_uring_ext_pool *pool, int id)
+/* One that callers know of. */
+struct urext_region *urext_region_get(struct io_uring_ext_pool *pool, int id)
 {
-	return id >= 0 && (unsigned)id < pool->nr_regions ? pool->regions[id] : NULL;
+	struct urext_region *r;
+
+	r = id >= 0 && (unsigned)id < pool->nr_regions ? pool->regions[id] : NULL;
+	return r && r->state != URING_EXT_ADDING ? r : NULL;
+}
+
+/* The first in the list that begins above @addr. */
+static unsigned addr_above(const struct io_uring_ext_pool *pool, uintptr_t addr)
+{
+	unsigned lo = 0, hi = pool->nr_addrs;
+
+	while (lo < hi) {
+		unsigned mid = lo + (hi - lo) / 2;
+
+		if (pool->by_addr[mid].base > addr)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return lo;
+}
+
+/* The last that begins below @end, of which none is leaving: their memory may be reused */
+static struct urext_region *region_below(const struct io_uring_ext_pool *pool, uintptr_t end)
+{
+	unsigned i = addr_above(pool, end - 1);
+
+	return i ? pool->by_addr[i - 1].region : NULL;
+}
+
+static void add_addr(struct io_uring_ext_pool *pool, struct urext_region *region)
+{
+	unsigned i = addr_above(pool, region->split.base);
+
+	memmove(&pool->by_addr[i + 1], &pool->by_addr[i],
+		(pool->nr_addrs - i) * sizeof(pool->by_addr[0]));
+	pool->by_addr[i].base = region->split.base;
+	pool->by_addr[i].region = region;
+	pool->nr_addrs++;
+}
+
+static void del_addr(struct io_uring_ext_pool *pool, const struct urext_region *region)
+{
+	unsigned i = addr_above(pool, region->split.base) - 1;
+
+	pool->nr_addrs--;
+	memmove(&pool->by_addr[i], &pool->by_addr[i + 1],
+		(pool->nr_addrs - i) * sizeof(pool->by_addr[0]));
 }
 
 static bool conflicts(struct io_uring_ext_pool *pool, uintptr_t start, uintptr_t end,
 		      __u64 tag)
 {
+	const struct urext_region *r = region_below(pool, end);
 	unsigned i;
 
-	for (i = 0; i < pool->nr_regions; i++) {
-		const struct urext_region *r = pool->regions[i];
-
-		if (!r)
-			continue;
-		if (tag && r->tag == tag)
+	if (r && start < r->split.end)
+		return true;
+	for (i = 0; tag && pool->nr_tags && i < pool->nr_regions; i++)
+		if (pool->regions[i] && pool->regions[i]->tag == tag)
 			return true;
-		/* Its memory may be reused while requests on it finish */
-		if (!r->leaving && r->split.base < end && start < r->split.end)
-			return true;
-	}
 	return false;
+}
+
+/* Out of the list by the last change. */
+static void unlink_region(struct io_uring_ext_pool *pool, struct urext_region *region)
+{
+	if (region->prev)
+		region->prev->next = region->next;
+	else
+		pool->oldest = region->next;
+	if (region->next)
+		region->next->prev = region->prev;
+	else
+		pool->newest = region->prev;
+}
+
+/* Rings that sync from now on see it, and none that does not have the change. */
+static void announce(struct io_uring_ext_pool *pool, struct urext_region *region,
+		     enum urext_state state)
+{
+	if (region->changed)
+		unlink_region(pool, region);
+	region->state = state;
+	region->changed = atomic_load(&pool->gen) + 1;
+	region->prev = pool->newest;
+	region->next = NULL;
+	if (pool->newest)
+		pool->newest->next = region;
+	else
+		pool->oldest = region;
+	pool->newest = region;
+	atomic_store(&pool->gen, region->changed);
+}
+
+static void count_bytes(struct io_uring_ext_pool *pool, const struct urext_region *region,
+			bool there)
+{
+	__u64 len = region->split.end - region->split.base;
+
+	pool->nr_active += there ? 1 : -1;
+	pool->bytes += there ? len : -len;
+	if (region->anchored)
+		pool->anchored_bytes += there ? len : -len;
+}
+
+static void free_region(struct io_uring_ext_pool *pool, struct urext_region *region)
+{
+	if (region->placed) {
+		memset(pool->slot_used + region->first, 0, region->split.nr);
+		pool->used_slots -= region->split.nr;
+	}
+	if (region->tag)
+		pool->nr_tags--;
+	pool->regions[region->id] = NULL;
+	if ((unsigned)region->id < pool->free_id)
+		pool->free_id = region->id;
+	free(region);
 }
 
 bool urext_region_try_free(struct io_uring_ext_pool *pool, struct urext_region *region)
 {
-	if (!region->leaving || region->rings || region->signals)
+	if (region->state != URING_EXT_LEAVING || region->late || region->rings ||
+	    region->signals || region->orphans)
 		return false;
-	if (region->placed)
-		memset(pool->slot_used + region->first, 0, region->split.nr);
-	pool->regions[region->id] = NULL;
-	free(region);
+	unlink_region(pool, region);
+	free_region(pool, region);
+	pthread_cond_broadcast(&pool->gone);
 	return true;
 }
 
-/* Names the piece that failed, and explains what all of the region needs. */
-static void explain_register(const struct urext_region *region, unsigned piece, int ret,
-			     int undo, struct io_uring_ext_error *err)
+void urext_pool_count(struct io_uring_ext_pool *pool, const struct urext_tally *t)
 {
-	const struct urext_split *s = &region->split;
-	uintptr_t start = urext_split_start(s, piece);
-	unsigned done = err->done, entry = err->entry;
-	char text[URING_EXT_REASON_TEXT], size[32];
-
-	urext_explain(ret, s->end - s->base, region->page_size, text, sizeof(text));
-	urext_fail(err, ret, IO_URING_EXT_STAGE_REGISTER, entry, "registering %s at %p: %s",
-		   urext_size(size, urext_split_end(s, piece) - start), (void *)start, text);
-	err->done = done;
-	urext_note_undo(err, undo);
+	pool->tally.registers += t->registers;
+	pool->tally.clones += t->clones;
+	pool->tally.register_ns += t->register_ns;
+	pool->tally.clone_ns += t->clone_ns;
+	pool->tally.failures += t->failures;
 }
 
-/*
- * All slots or none.  *@done is the number of slots that were registered before one
- * failed, and are taken back: with a tag each of them posts a signal.
- */
-int urext_region_register(struct io_uring_ext_pool *pool, struct urext_region *region,
-			  struct urext_target t, unsigned off, unsigned *done,
-			  struct io_uring_ext_error *err)
-{
-	struct io_uring_ext_update up = {
-		.off = off,
-		.nr = region->split.nr,
-		.flags = IO_URING_EXT_UPDATE_UNDO,
-	};
-	struct io_uring_ext_error e;
-	struct iovec *iov;
-	__u64 *tags = NULL, start;
-	unsigned i;
-	int undo, ret = -ENOMEM;
-
-	*done = 0;
-	iov = urext_split_iovecs(&region->split);
-	if (!iov)
-		goto nomem;
-	if (region->tag) {
-		tags = malloc(up.nr * sizeof(*tags));
-		if (!tags)
-			goto nomem;
-		for (i = 0; i < up.nr; i++)
-			tags[i] = region->tag;
-	}
-	up.iovecs = iov;
-	up.tags = tags;
-	start = urext_now_ns();
-	if (region->flags & IO_URING_EXT_REGION_READONLY)
-		ret = urext_uapi_update_readonly(t, &up, &undo, &e);
-	else
-		ret = urext_update(t, &up, 0, &undo, &e);
-	start = urext_now_ns() - start;
-	if (ret) {
-		*done = e.entry - off;
-		pool->failures++;
-		explain_register(region, *done, ret, undo, &e);
-		if (err)
-			*err = e;
-	} else {
-		pool->register_ns += start;
-		pool->registers += up.nr;
-		region->register_ns = start;
-	}
-	free(tags);
-	free(iov);
-	return ret;
-nomem:
-	free(iov);
-	return urext_fail(err, ret, IO_URING_EXT_STAGE_MEMORY, 0, "no memory");
-}
+/* ---- adding ---- */
 
 static int check_region(const struct io_uring_ext_region *region, size_t page_size)
 {
@@ -313,12 +386,11 @@ static int check_region(const struct io_uring_ext_region *region, size_t page_si
 	return 0;
 }
 
-/* Give the region an id and slots, and let the anchor register it. */
+/* Locked.  An id and slots, which nobody else gets from now on. */
 static int place_region(struct io_uring_ext_pool *pool, struct urext_region *region,
 			struct io_uring_ext_error *err)
 {
-	int id, first, ret;
-	unsigned done;
+	int id, first;
 
 	id = find_id(pool);
 	if (id < 0)
@@ -326,38 +398,83 @@ static int place_region(struct io_uring_ext_pool *pool, struct urext_region *reg
 	first = find_slots(pool, region->split.nr);
 	if (first < 0) {
 		urext_fail(err, first, IO_URING_EXT_STAGE_SLOTS, 0,
-			   "%zu slots next to each other needed, of %u in the pool",
-			   region->split.nr, pool->nr_slots);
+			   "%zu slots next to each other needed, of %u in the pool %u are free",
+			   region->split.nr, pool->nr_slots,
+			   pool->nr_slots - pool->used_slots);
 		if (!urext_pool_forgives(pool))
 			return first;
 		/* Remembered as memory of the pool, without slots */
-		region->err = first;
-		first = 0;
-		goto place;
-	}
-	region->placed = true;
-	if (pool->flags & IO_URING_EXT_POOL_PLAIN) {
-		region->err = -EOPNOTSUPP;
-	} else if (pool->anchor_err) {
-		region->err = pool->anchor_err;
-		urext_fail(err, region->err, IO_URING_EXT_STAGE_ANCHOR, 0,
-			   "not registered, the pool has no ring: %s",
-			   strerror(-region->err));
-	} else if (pool->anchor >= 0 && !region->tag) {
-		ret = urext_region_register(pool, region, urext_target_fd(pool->anchor),
-					    first, &done, err);
-		if (ret && !urext_pool_forgives(pool))
-			return ret;
-		region->err = ret;
-		region->anchored = !ret;
-	}
-place:
-	region->id = id;
-	region->first = first;
-	if (region->placed)
+		region->add_err = first;
+	} else {
+		region->placed = true;
+		region->first = first;
 		memset(pool->slot_used + first, 1, region->split.nr);
+		pool->used_slots += region->split.nr;
+	}
+	region->id = id;
+	pool->free_id = id + 1;
 	pool->regions[id] = region;
-	atomic_fetch_add(&pool->gen, 1);
+	pool->nr_tags += !!region->tag;
+	add_addr(pool, region);
+	return 0;
+}
+
+/* Whatever can be done now; with a tag, or without clones, rings do it for themselves. */
+static int register_region(struct io_uring_ext_pool *pool, struct urext_region *region,
+			   struct urext_tally *tally, struct io_uring_ext_error *err)
+{
+	if (!region->placed)
+		return region->add_err;
+	if (pool->flags & IO_URING_EXT_POOL_PLAIN)
+		return -EOPNOTSUPP;
+	if (pool->anchor_err)
+		return urext_fail(err, pool->anchor_err, IO_URING_EXT_STAGE_ANCHOR, 0,
+				  "not registered, the pool has no ring: %s",
+				  strerror(-pool->anchor_err));
+	if (pool->anchor < 0 || region->tag)
+		return 0;
+	return urext_region_pin(pool, region, tally, err);
+}
+
+static void unplace_region(struct io_uring_ext_pool *pool, struct urext_region *region)
+{
+	del_addr(pool, region);
+	free_region(pool, region);
+}
+
+static int add_region(struct io_uring_ext_pool *pool, struct urext_region *region,
+		      struct io_uring_ext_error *err)
+{
+	struct urext_tally tally = { .registers = 0 };
+	int id, ret;
+
+	pthread_mutex_lock(&pool->lock);
+	if (conflicts(pool, region->split.base, region->split.end, region->tag))
+		ret = urext_fail(err, -EEXIST, IO_URING_EXT_STAGE_ARGS, 0,
+				 "overlaps a region of the pool, or its tag is taken");
+	else
+		ret = place_region(pool, region, err);
+	pthread_mutex_unlock(&pool->lock);
+	if (ret) {
+		free(region);
+		return ret;
+	}
+	id = region->id;
+	ret = register_region(pool, region, &tally, err);
+
+	pthread_mutex_lock(&pool->lock);
+	urext_pool_count(pool, &tally);
+	if (ret && !urext_pool_forgives(pool)) {
+		unplace_region(pool, region);
+		id = ret;
+	} else {
+		region->add_err = ret;
+		region->err = ret;
+		region->anchored = tally.registers && !ret;
+		count_bytes(pool, region, true);
+		announce(pool, region, URING_EXT_ACTIVE);
+	}
+	pthread_mutex_unlock(&pool->lock);
 	return id;
 }
 
@@ -367,7 +484,6 @@ int io_uring_ext_pool_add(struct io_uring_ext_pool *pool,
 {
 	struct urext_region *region;
 	size_t page_size;
-	int ret;
 
 	urext_ok(err);
 	if (!pool || !p)
@@ -389,17 +505,7 @@ int io_uring_ext_pool_add(struct io_uring_ext_pool *pool,
 	region->page_size = p->page_size ? page_size : base_page_size();
 	region->tag = p->tag;
 	region->flags = p->flags;
-
-	pthread_mutex_lock(&pool->lock);
-	if (conflicts(pool, region->split.base, region->split.end, p->tag))
-		ret = urext_fail(err, -EEXIST, IO_URING_EXT_STAGE_ARGS, 0,
-				 "overlaps a region of the pool, or its tag is taken");
-	else
-		ret = place_region(pool, region, err);
-	pthread_mutex_unlock(&pool->lock);
-	if (ret < 0)
-		free(region);
-	return ret;
+	return add_region(pool, region, err);
 }
 
 int io_uring_ext_pool_add_arena(struct io_uring_ext_pool *pool,
@@ -416,33 +522,109 @@ int io_uring_ext_pool_add_arena(struct io_uring_ext_pool *pool,
 	return io_uring_ext_pool_add(pool, &region, err);
 }
 
-int io_uring_ext_pool_remove(struct io_uring_ext_pool *pool, int id)
+/* Those that sleep are to sync. */
+static void wake_rings(struct io_uring_ext_pool *pool)
+{
+	const struct io_uring_ext_ring *r;
+
+	pthread_mutex_lock(&pool->rings_lock);
+	for (r = pool->rings; r; r = r->next)
+		urext_ring_wake(r);
+	pthread_mutex_unlock(&pool->rings_lock);
+}
+
+/* Locked.  What a removed region waits for, counted in rings; 0: it is gone. */
+static unsigned waits_for(const struct urext_region *region)
+{
+	return region->late + region->orphans;
+}
+
+/* Locked.  Rings that clone it from now on find that out: see sync.c. */
+static int begin_remove(struct io_uring_ext_pool *pool, int id, __u32 flags,
+			struct urext_region **region)
+{
+	struct urext_region *r = urext_region_get(pool, id);
+
+	if (!r)
+		return -ENOENT;
+	if (r->state != URING_EXT_ACTIVE)
+		return -EALREADY;
+	if (r->slabs)
+		return -EBUSY;
+	r->state = URING_EXT_REMOVING;
+	r->idle = flags & IO_URING_EXT_REMOVE_IDLE;
+	*region = r;
+	return 0;
+}
+
+static int end_remove(struct io_uring_ext_pool *pool, struct urext_region *region, int ret)
+{
+	if (ret) {
+		region->idle = false;
+		announce(pool, region, URING_EXT_ACTIVE);
+		return ret;
+	}
+	count_bytes(pool, region, false);
+	region->anchored = false;
+	del_addr(pool, region);
+	announce(pool, region, URING_EXT_LEAVING);
+	region->late = pool->nr_rings;
+	ret = waits_for(region);
+	urext_region_try_free(pool, region);
+	return ret;
+}
+
+int io_uring_ext_pool_remove_flags(struct io_uring_ext_pool *pool, int id, __u32 flags)
 {
 	struct urext_region *region;
 	int ret;
 
-	if (!pool)
+	if (!pool || (flags & ~IO_URING_EXT_REMOVE_IDLE))
 		return -EINVAL;
 	pthread_mutex_lock(&pool->lock);
-	region = get_region(pool, id);
-	ret = -ENOENT;
-	if (!region)
-		goto unlock;
-	ret = -EALREADY;
-	if (region->leaving)
-		goto unlock;
-	if (region->anchored) {
+	ret = begin_remove(pool, id, flags, &region);
+	pthread_mutex_unlock(&pool->lock);
+	if (ret)
+		return ret;
+	/* Nobody else changes it in this state */
+	if (region->anchored)
 		ret = urext_clear(urext_target_fd(pool->anchor), region->first,
 				  region->split.nr);
-		if (ret)
-			goto unlock;
-		region->anchored = false;
+	pthread_mutex_lock(&pool->lock);
+	ret = end_remove(pool, region, ret);
+	pthread_mutex_unlock(&pool->lock);
+	if (ret > 0)
+		wake_rings(pool);
+	return ret;
+}
+
+int io_uring_ext_pool_remove(struct io_uring_ext_pool *pool, int id)
+{
+	return io_uring_ext_pool_remove_flags(pool, id, 0);
+}
+
+int io_uring_ext_pool_wait_gone(struct io_uring_ext_pool *pool, int id, __u64 timeout_ns)
+{
+	struct urext_region *region;
+	struct timespec end;
+	__u64 changed;
+	int ret = 0;
+
+	if (!pool)
+		return -EINVAL;
+	urext_deadline(&end, timeout_ns);
+	pthread_mutex_lock(&pool->lock);
+	region = urext_region_get(pool, id);
+	if (region && region->state != URING_EXT_LEAVING)
+		ret = -EBUSY;
+	changed = region ? region->changed : 0;
+	/* Another may have its id by then */
+	while (region && region->changed == changed && !ret) {
+		ret = -pthread_cond_timedwait(&pool->gone, &pool->lock, &end);
+		region = urext_region_get(pool, id);
+		if (ret == -ETIMEDOUT && !(region && region->changed == changed))
+			ret = 0;
 	}
-	region->leaving = true;
-	ret = region->rings;
-	urext_region_try_free(pool, region);
-	atomic_fetch_add(&pool->gen, 1);
-unlock:
 	pthread_mutex_unlock(&pool->lock);
 	return ret;
 }
@@ -452,23 +634,26 @@ int io_uring_ext_pool_region_info(struct io_uring_ext_pool *pool, int id,
 {
 	const struct urext_region *r;
 
+	if (info)
+		memset(info, 0, sizeof(*info));
 	if (!pool || !info)
 		return -EINVAL;
-	memset(info, 0, sizeof(*info));
 	pthread_mutex_lock(&pool->lock);
-	r = get_region(pool, id);
+	r = urext_region_get(pool, id);
 	if (r) {
 		info->base = (void *)r->split.base;
 		info->len = r->split.end - r->split.base;
 		info->tag = r->tag;
-		info->state = r->leaving ? IO_URING_EXT_REGION_LEAVING :
-					   IO_URING_EXT_REGION_ACTIVE;
+		info->state = r->state == URING_EXT_LEAVING ? IO_URING_EXT_REGION_LEAVING :
+							      IO_URING_EXT_REGION_ACTIVE;
 		info->registered = r->anchored || r->fixed_rings;
 		info->first_slot = r->first;
 		info->nr_slots = r->placed ? r->split.nr : 0;
 		info->slot_size = r->split.nr > 1 ? 1UL << r->split.shift : info->len;
 		info->rings = r->rings;
 		info->signals = r->signals;
+		info->late = r->late;
+		info->orphans = r->orphans;
 		info->err = r->err;
 		info->register_ns = r->tag ? 0 : r->register_ns;
 	}
@@ -480,26 +665,25 @@ int io_uring_ext_pool_lookup(struct io_uring_ext_pool *pool, const void *ptr,
 			     size_t len, unsigned *slot, int *straddles)
 {
 	uintptr_t start = (uintptr_t)ptr, end = start + len;
+	const struct urext_region *r;
 	int ret = -ENOENT;
 	size_t first;
-	unsigned i;
 
+	if (slot)
+		*slot = 0;
+	if (straddles)
+		*straddles = 0;
 	if (!pool || end < start)
 		return -EINVAL;
 	pthread_mutex_lock(&pool->lock);
-	for (i = 0; i < pool->nr_regions; i++) {
-		const struct urext_region *r = pool->regions[i];
-
-		if (!r || r->leaving || start < r->split.base || end > r->split.end ||
-		    start >= r->split.end)
-			continue;
+	r = region_below(pool, start + 1);
+	if (r && r->state != URING_EXT_ADDING && start < r->split.end && end <= r->split.end) {
 		first = urext_split_slot(&r->split, start);
 		if (slot)
 			*slot = r->first + first;
 		if (straddles)
 			*straddles = len && first != urext_split_slot(&r->split, end - 1);
-		ret = i;
-		break;
+		ret = r->id;
 	}
 	pthread_mutex_unlock(&pool->lock);
 	return ret;
@@ -508,31 +692,22 @@ int io_uring_ext_pool_lookup(struct io_uring_ext_pool *pool, const void *ptr,
 int io_uring_ext_pool_stats(struct io_uring_ext_pool *pool,
 			    struct io_uring_ext_pool_stats *stats)
 {
-	unsigned i;
-
+	if (stats)
+		memset(stats, 0, sizeof(*stats));
 	if (!pool || !stats)
 		return -EINVAL;
-	memset(stats, 0, sizeof(*stats));
 	pthread_mutex_lock(&pool->lock);
-	for (i = 0; i < pool->nr_regions; i++) {
-		const struct urext_region *r = pool->regions[i];
-
-		if (!r || r->leaving)
-			continue;
-		stats->regions++;
-		stats->bytes += r->split.end - r->split.base;
-		if (r->anchored)
-			stats->registered_bytes += r->split.end - r->split.base;
-	}
-	for (i = 0; i < pool->nr_slots; i++)
-		stats->slots += pool->slot_used[i];
+	stats->regions = pool->nr_active;
+	stats->bytes = pool->bytes;
+	stats->registered_bytes = pool->anchored_bytes;
+	stats->slots = pool->used_slots;
 	stats->rings = pool->nr_rings;
 	stats->cloning = pool->anchor >= 0;
-	stats->registers = pool->registers;
-	stats->clones = pool->clones;
-	stats->register_ns = pool->register_ns;
-	stats->clone_ns = pool->clone_ns;
-	stats->failures = pool->failures;
+	stats->registers = pool->tally.registers;
+	stats->clones = pool->tally.clones;
+	stats->register_ns = pool->tally.register_ns;
+	stats->clone_ns = pool->tally.clone_ns;
+	stats->failures = pool->tally.failures;
 	pthread_mutex_unlock(&pool->lock);
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR LGPL-2.1-or-later */
 /*
- * Preparing requests: fixed where the memory lies in one slot of the ring.
+ * Preparing requests: fixed where the memory lies in one slot of the ring; and noting
+ * where each of them is (see flight.c).
  *
  * The sqe is written here and not by liburing's inline functions: what these leave
  * for io_uring_get_sqe() to set has changed between versions, and this library may
@@ -35,11 +36,9 @@ static int count(struct io_uring_ext_ring *r, enum why why)
 /* What the memory is for; some regions are only sources. */
 enum use { SOURCE, DEST };
 
-static enum why find(struct io_uring_ext_ring *r, const void *ptr, size_t len, enum use use,
-		     unsigned *index, size_t *fit)
+static enum why place(const struct urext_seg *s, uintptr_t addr, size_t len, enum use use,
+		      unsigned *index, size_t *fit)
 {
-	uintptr_t addr = (uintptr_t)ptr;
-	const struct urext_seg *s = urext_ring_find(r, addr, len);
 	unsigned slot;
 
 	if (!s)
@@ -59,13 +58,18 @@ static enum why find(struct io_uring_ext_ring *r, const void *ptr, size_t len, e
 int io_uring_ext_ring_index(struct io_uring_ext_ring *r, const void *ptr,
 			    size_t len, size_t *fit)
 {
+	struct urext_seg *seg;
 	unsigned index;
 	size_t room;
 
+	if (fit)
+		*fit = 0;
 	if (!r)
 		return -EINVAL;
-	switch (find(r, ptr, len, SOURCE, &index, &room)) {
+	seg = urext_ring_find(r, (uintptr_t)ptr, len);
+	switch (place(seg, (uintptr_t)ptr, len, SOURCE, &index, &room)) {
 	case FIXED:
+		seg->used |= seg->tagged;
 		return index;
 	case STRADDLE:
 		if (fit)
@@ -91,17 +95,43 @@ static void fill(struct io_uring_sqe *sqe, unsigned op, int fd, const void *addr
 	sqe->user_data = user_data;
 }
 
+/* One range: where it is, noted as a request. */
+static enum why find(struct io_uring_ext_ring *r, const void *buf, size_t len, enum use use,
+		     unsigned *index)
+{
+	uintptr_t addr = (uintptr_t)buf;
+	struct urext_seg *seg;
+	enum why why;
+	size_t fit;
+
+	if (!len) {
+		r->ticket = 0;
+		return UNABLE;
+	}
+	seg = urext_ring_find(r, addr, len);
+	why = place(seg, addr, len, use, index, &fit);
+	/* A plain request is cut at the cap, a fixed one refused */
+	if (len > URING_EXT_MAX_RW)
+		why = UNABLE;
+	if (seg)
+		urext_flight_seg(r, seg, why == FIXED);
+	else
+		urext_flight_loose(r, addr, addr + len < addr ? UINTPTR_MAX : addr + len);
+	return why;
+}
+
 static int prep_rw(struct io_uring_ext_ring *r, struct io_uring_sqe *sqe, int fd,
 		   const void *buf, unsigned nbytes, __u64 offset, enum use use,
 		   unsigned plain, unsigned fixed)
 {
-	enum why why = UNABLE;
 	unsigned index = 0;
-	size_t fit;
+	enum why why;
 
-	/* A plain request is cut at the cap, a fixed one refused */
-	if (nbytes && nbytes <= URING_EXT_MAX_RW)
-		why = find(r, buf, nbytes, use, &index, &fit);
+	if (!r) {
+		fill(sqe, plain, fd, buf, nbytes, offset);
+		return 0;
+	}
+	why = find(r, buf, nbytes, use, &index);
 	fill(sqe, why == FIXED ? fixed : plain, fd, buf, nbytes, offset);
 	if (why == FIXED)
 		sqe->buf_index = index;
@@ -122,22 +152,56 @@ int io_uring_ext_prep_write(struct io_uring_ext_ring *r, struct io_uring_sqe *sq
 		       IORING_OP_WRITE_FIXED);
 }
 
+/* What vectors have in common. */
+struct together {
+	struct urext_seg *seg;		/* that all are in */
+	uintptr_t start;		/* from the lowest address to the highest */
+	uintptr_t end;
+	size_t sum;
+	bool empty;			/* one of them is */
+};
+
+static void gather(struct io_uring_ext_ring *r, const struct iovec *iov, unsigned nr,
+		   struct together *t)
+{
+	struct urext_seg *seg;
+	uintptr_t start, end;
+	unsigned i;
+
+	*t = (struct together){ .start = UINTPTR_MAX };
+	for (i = 0; i < nr; i++) {
+		start = (uintptr_t)iov[i].iov_base;
+		if (!iov[i].iov_len) {
+			t->empty = true;
+			continue;
+		}
+		if (__builtin_add_overflow(start, iov[i].iov_len, &end))
+			end = UINTPTR_MAX;
+		if (__builtin_add_overflow(t->sum, iov[i].iov_len, &t->sum))
+			t->sum = SIZE_MAX;
+		seg = urext_ring_find(r, start, iov[i].iov_len);
+		t->seg = !t->end || seg == t->seg ? seg : NULL;
+		t->start = min_sz(t->start, start);
+		t->end = end > t->end ? end : t->end;
+	}
+}
+
 /* One slot for all vectors, none of them empty, the sum within the cap. */
-static enum why find_vecs(struct io_uring_ext_ring *r, const struct iovec *iov,
-			  unsigned nr, enum use use, unsigned *index)
+static enum why place_vecs(struct io_uring_ext_ring *r, const struct iovec *iov, unsigned nr,
+			   const struct together *t, enum use use, unsigned *index)
 {
 	unsigned i, idx = 0;
-	size_t fit, sum = 0;
+	size_t fit;
 	enum why why;
 
-	if (!nr || !(r->caps.flags & IO_URING_EXT_CAP_VEC_FIXED))
+	if (!nr || t->empty || t->sum > URING_EXT_MAX_RW ||
+	    !(r->pool->caps.flags & IO_URING_EXT_CAP_VEC_FIXED))
 		return UNABLE;
 	for (i = 0; i < nr; i++) {
-		sum += iov[i].iov_len;
-		if (!iov[i].iov_len || iov[i].iov_len > URING_EXT_MAX_RW ||
-		    sum > URING_EXT_MAX_RW)
-			return UNABLE;
-		why = find(r, iov[i].iov_base, iov[i].iov_len, use, &idx, &fit);
+		uintptr_t start = (uintptr_t)iov[i].iov_base;
+
+		why = place(t->seg ? t->seg : urext_ring_find(r, start, iov[i].iov_len),
+			    start, iov[i].iov_len, use, &idx, &fit);
 		if (why != FIXED)
 			return why;
 		if (i && idx != *index)
@@ -151,10 +215,23 @@ static int prep_rwv(struct io_uring_ext_ring *r, struct io_uring_sqe *sqe, int f
 		    const struct iovec *iov, unsigned nr, __u64 offset, int rw_flags,
 		    enum use use, unsigned plain, unsigned fixed)
 {
+	struct together t;
 	unsigned index = 0;
 	enum why why;
 
-	why = find_vecs(r, iov, nr, use, &index);
+	if (!r) {
+		fill(sqe, plain, fd, iov, nr, offset);
+		sqe->rw_flags = rw_flags;
+		return 0;
+	}
+	gather(r, iov, nr, &t);
+	why = place_vecs(r, iov, nr, &t, use, &index);
+	if (!t.end)
+		r->ticket = 0;
+	else if (t.seg)
+		urext_flight_seg(r, t.seg, why == FIXED);
+	else
+		urext_flight_loose(r, t.start, t.end);
 	fill(sqe, why == FIXED ? fixed : plain, fd, iov, nr, offset);
 	sqe->rw_flags = rw_flags;
 	if (why == FIXED)
@@ -182,12 +259,11 @@ int io_uring_ext_prep_send_zc(struct io_uring_ext_ring *r, struct io_uring_sqe *
 			      int sockfd, const void *buf, unsigned len, int msg_flags,
 			      unsigned zc_flags)
 {
-	enum why why = UNABLE;
 	unsigned index = 0;
-	size_t fit;
+	enum why why = UNABLE;
 
-	if (len && len <= URING_EXT_MAX_RW)
-		why = find(r, buf, len, SOURCE, &index, &fit);
+	if (r)
+		why = find(r, buf, len, SOURCE, &index);
 	fill(sqe, URING_EXT_OP_SEND_ZC, sockfd, buf, len, 0);
 	sqe->msg_flags = msg_flags;
 	sqe->ioprio = zc_flags;
@@ -195,5 +271,5 @@ int io_uring_ext_prep_send_zc(struct io_uring_ext_ring *r, struct io_uring_sqe *
 		sqe->ioprio |= URING_EXT_RECVSEND_FIXED_BUF;
 		sqe->buf_index = index;
 	}
-	return count(r, why);
+	return r ? count(r, why) : 0;
 }

@@ -114,23 +114,35 @@ static void trial_limits(struct urext_target t, struct io_uring_ext_caps *caps)
 	}
 }
 
-/* What is the same for all rings. */
-static void query_kernel(struct io_uring_ext_caps *caps)
+/* The ring that a message is for is looked up last. */
+static __u32 query_messages(void)
+{
+	struct io_uring_sqe sqe;
+
+	memset(&sqe, 0, sizeof(sqe));
+	sqe.opcode = URING_EXT_OP_MSG_RING;
+	sqe.fd = -1;
+	if (urext_register(urext_target_fd(-1), URING_EXT_REGISTER_SEND_MSG_RING, &sqe,
+			   1) == -EBADF)
+		return IO_URING_EXT_CAP_MSG;
+	return 0;
+}
+
+/* What is the same for all rings; @fd is a ring to try things on, or less than 0. */
+static void query_kernel(int fd, struct io_uring_ext_caps *caps)
 {
 	bool told;
-	int fd;
 
 	caps->max_buffer = SAFE_MAX_BUFFER;
 	caps->max_buffers = SAFE_MAX_BUFFERS;
 	told = !urext_uapi_query(caps);
-	fd = urext_bare_ring();
+	caps->flags |= query_messages();
 	if (fd < 0)
 		return;
 	if (try_sparse(urext_target_fd(fd)))
 		caps->flags |= IO_URING_EXT_CAP_SPARSE;
 	if (!told)
 		trial_limits(urext_target_fd(fd), caps);
-	close(fd);
 }
 
 static __u32 query_update(struct urext_target t)
@@ -210,23 +222,36 @@ void urext_query_ring(struct urext_target t, struct io_uring_ext_caps *caps)
 		caps->flags |= IO_URING_EXT_CAP_QUERY;
 }
 
+int urext_query_bare(struct io_uring_ext_caps *caps)
+{
+	int fd;
+
+	memset(caps, 0, sizeof(*caps));
+	fd = urext_bare_ring();
+	if (fd < 0)
+		return fd;
+	query_kernel(fd, caps);
+	urext_query_ring(urext_target_fd(fd), caps);
+	return fd;
+}
+
 int io_uring_ext_query(struct io_uring *ring, struct io_uring_ext_caps *caps)
 {
 	int fd;
 
 	if (!caps)
 		return -EINVAL;
-	memset(caps, 0, sizeof(*caps));
-	if (ring) {
-		query_kernel(caps);
-		urext_query_ring(urext_target_ring(ring), caps);
-		return 0;
+	if (!ring) {
+		fd = urext_query_bare(caps);
+		if (fd >= 0)
+			close(fd);
+		return fd < 0 ? fd : 0;
 	}
+	memset(caps, 0, sizeof(*caps));
 	fd = urext_bare_ring();
-	if (fd < 0)
-		return fd;
-	query_kernel(caps);
-	urext_query_ring(urext_target_fd(fd), caps);
-	close(fd);
+	query_kernel(fd, caps);
+	if (fd >= 0)
+		close(fd);
+	urext_query_ring(urext_target_ring(ring), caps);
 	return 0;
 }

@@ -6,6 +6,9 @@
  *
  * A get may read the link of a slice that another thread just took.  The value is
  * thrown away then, since the top has changed; but the links must be atomic.
+ *
+ * The pool knows which of its memory slabs are cut from: nothing is handed out twice,
+ * and no region is removed under them.
  */
 #include <stdlib.h>
 
@@ -19,6 +22,8 @@ enum state { FREE, USED, DAMAGED };
 struct io_uring_ext_slab {
 	struct urext_split split;
 	size_t slice;
+	size_t stride;			/* from one slice to the next */
+	size_t align;
 	unsigned nr;
 	unsigned flags;
 	/* Slices in the first chunk, in each of the middle, and in the last */
@@ -26,6 +31,18 @@ struct io_uring_ext_slab {
 	unsigned nr_mid;
 	_Atomic __u32 *next;
 	_Atomic unsigned char *state;	/* DEBUG only */
+
+	/* Of the pool, under its lock */
+	struct io_uring_ext_pool *pool;
+	struct urext_region *region;
+	struct io_uring_ext_slab *sibling;
+
+	/* Who waits for a slice */
+	pthread_mutex_t lock;
+	pthread_cond_t put;
+	_Atomic unsigned waiters;
+	_Atomic bool closed;
+	_Atomic unsigned caches;
 
 	_Alignas(64) _Atomic __u64 top;	/* counter << 32 | slice */
 	_Alignas(64) _Atomic __u64 gets;
@@ -35,9 +52,27 @@ struct io_uring_ext_slab {
 	_Atomic __u64 damaged;
 };
 
-static size_t chunk_len(const struct urext_split *s, size_t chunk)
+/* Slices of one thread, taken from the slab and given back by the half. */
+struct io_uring_ext_slab_cache {
+	struct io_uring_ext_slab *slab;
+	unsigned nr;
+	unsigned max;
+	void *slices[];
+};
+
+/* Where the first slice of a chunk begins. */
+static uintptr_t chunk_start(const struct io_uring_ext_slab *s, size_t chunk)
 {
-	return urext_split_end(s, chunk) - urext_split_start(s, chunk);
+	return round_up(urext_split_start(&s->split, chunk), s->align);
+}
+
+static size_t chunk_slices(const struct io_uring_ext_slab *s, size_t chunk)
+{
+	uintptr_t start = chunk_start(s, chunk), end = urext_split_end(&s->split, chunk);
+
+	if (start >= end || end - start < s->slice)
+		return 0;
+	return (end - start - s->slice) / s->stride + 1;
 }
 
 static uintptr_t slice_addr(const struct io_uring_ext_slab *s, unsigned i)
@@ -45,10 +80,10 @@ static uintptr_t slice_addr(const struct io_uring_ext_slab *s, unsigned i)
 	unsigned chunk;
 
 	if (i < s->nr_first)
-		return s->split.base + i * s->slice;
+		return chunk_start(s, 0) + i * s->stride;
 	i -= s->nr_first;
 	chunk = i / s->nr_mid;
-	return urext_split_start(&s->split, 1 + chunk) + (i % s->nr_mid) * s->slice;
+	return chunk_start(s, 1 + chunk) + (i % s->nr_mid) * s->stride;
 }
 
 /* The slice that @addr lies in, or NONE. */
@@ -56,17 +91,18 @@ static unsigned slice_at(const struct io_uring_ext_slab *s, uintptr_t addr)
 {
 	uintptr_t start;
 	size_t in_chunk;
-	unsigned chunk, i;
+	unsigned chunk;
 
 	if (addr < s->split.base || addr >= s->split.end)
 		return NONE;
 	chunk = urext_split_slot(&s->split, addr);
-	start = urext_split_start(&s->split, chunk);
-	in_chunk = (addr - start) / s->slice;
-	if (in_chunk >= chunk_len(&s->split, chunk) / s->slice)
+	start = chunk_start(s, chunk);
+	if (addr < start)
+		return NONE;
+	in_chunk = (addr - start) / s->stride;
+	if (in_chunk >= chunk_slices(s, chunk) || (addr - start) % s->stride >= s->slice)
 		return NONE;		/* what is left over before a boundary */
-	i = in_chunk;
-	return chunk ? s->nr_first + (chunk - 1) * s->nr_mid + i : i;
+	return chunk ? s->nr_first + (chunk - 1) * s->nr_mid + in_chunk : in_chunk;
 }
 
 static void push(struct io_uring_ext_slab *s, unsigned i)
@@ -112,27 +148,37 @@ static bool still_poisoned(struct io_uring_ext_slab *s, unsigned i)
 	return p[0] == POISON && !memcmp(p, p + 1, s->slice - 1);
 }
 
+static void fill_poison(struct io_uring_ext_slab *s)
+{
+	unsigned i;
+
+	for (i = 0; s->state && i < s->nr; i++)
+		poison(s, i);
+}
+
 static int count_slices(struct io_uring_ext_slab *s)
 {
 	const struct urext_split *sp = &s->split;
-	size_t total = chunk_len(sp, 0) / s->slice;
+	size_t first = chunk_slices(s, 0), mid = 1, total = first;
 
-	s->nr_mid = 1;			/* never divided by 0 */
 	if (sp->nr > 1) {
-		size_t mid = (1UL << sp->shift) / s->slice;
-
-		if (!mid)
+		/* All chunks between the first and the last are alike: they begin alike */
+		if (s->slice > 1UL << sp->shift || s->align > 1UL << sp->shift)
 			return -EINVAL;
+		mid = chunk_slices(s, 1);
 		if (mid >= NONE || total >= NONE)
 			return -EOVERFLOW;
-		s->nr_mid = mid;
-		total += (sp->nr - 2) * mid + chunk_len(sp, sp->nr - 1) / s->slice;
+		if (__builtin_mul_overflow(sp->nr - 2, mid, &total) ||
+		    __builtin_add_overflow(total, first, &total) ||
+		    __builtin_add_overflow(total, chunk_slices(s, sp->nr - 1), &total))
+			return -EOVERFLOW;
 	}
 	if (!total)
 		return -EINVAL;
 	if (total >= NONE)
 		return -EOVERFLOW;
-	s->nr_first = chunk_len(sp, 0) / s->slice;
+	s->nr_first = first;
+	s->nr_mid = mid ? mid : 1;	/* never divided by 0 */
 	s->nr = total;
 	return 0;
 }
@@ -148,8 +194,6 @@ static int fill_stack(struct io_uring_ext_slab *s)
 		s->state = calloc(s->nr, sizeof(*s->state));
 		if (!s->state)
 			return -ENOMEM;
-		for (i = 0; i < s->nr; i++)
-			poison(s, i);
 	}
 	/* Lowest address on top */
 	for (i = 0; i < s->nr; i++)
@@ -160,25 +204,35 @@ static int fill_stack(struct io_uring_ext_slab *s)
 
 static void free_slab(struct io_uring_ext_slab *s)
 {
+	pthread_cond_destroy(&s->put);
+	pthread_mutex_destroy(&s->lock);
 	free((void *)s->next);
 	free((void *)s->state);
 	free(s);
 }
 
 static int create(struct io_uring_ext_slab **slab, const struct urext_split *split,
-		  size_t slice, unsigned flags)
+		  const struct io_uring_ext_slab_params *p)
 {
 	struct io_uring_ext_slab *s;
+	pthread_condattr_t attr;
 	int ret;
 
 	s = aligned_alloc(64, round_up(sizeof(*s), 64));
 	if (!s)
 		return -ENOMEM;
 	memset((void *)s, 0, sizeof(*s));
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->put, &attr);
+	pthread_condattr_destroy(&attr);
 	s->split = *split;
-	s->slice = slice;
-	s->flags = flags;
-	ret = count_slices(s);
+	s->slice = p->slice;
+	s->align = p->align ? p->align : 1;
+	s->stride = round_up(p->slice, s->align);
+	s->flags = p->flags;
+	ret = s->stride < s->slice ? -EINVAL : count_slices(s);
 	if (!ret)
 		ret = fill_stack(s);
 	if (ret) {
@@ -189,64 +243,182 @@ static int create(struct io_uring_ext_slab **slab, const struct urext_split *spl
 	return 0;
 }
 
+static int check_params(const struct io_uring_ext_slab_params *p)
+{
+	if (!p || !p->slice || (p->align && !is_pow2(p->align)) || p->resv32 ||
+	    p->slice != (size_t)p->slice || p->align != (size_t)p->align ||
+	    (p->flags & ~IO_URING_EXT_SLAB_DEBUG) || !urext_all_zero(p->resv, sizeof(p->resv)))
+		return -EINVAL;
+	return 0;
+}
+
+/* ---- slabs of a region ---- */
+
+/* The part of a region's split that is asked for. */
+static int cut(const struct urext_region *region, const struct io_uring_ext_slab_params *p,
+	       struct urext_split *s)
+{
+	__u64 len;
+	size_t skip;
+
+	*s = region->split;
+	len = s->end - s->base;
+	if (p->offset >= len || p->len > len - p->offset)
+		return -EINVAL;
+	s->base += p->offset;
+	s->end = p->len ? s->base + p->len : s->end;
+	if (s->nr == 1) {
+		s->origin = s->base;
+		return 0;
+	}
+	skip = (s->base - s->origin) >> s->shift;
+	s->origin += skip << s->shift;
+	s->nr = ((s->end - 1 - s->origin) >> s->shift) + 1;
+	return 0;
+}
+
+static bool is_taken(const struct urext_region *region, const struct urext_split *s)
+{
+	const struct io_uring_ext_slab *other;
+
+	for (other = region->slabs; other; other = other->sibling)
+		if (other->split.base < s->end && s->base < other->split.end)
+			return true;
+	return false;
+}
+
+/* Locked. */
+static int find_part(struct io_uring_ext_pool *pool, int id,
+		     const struct io_uring_ext_slab_params *p, struct urext_split *split,
+		     struct urext_region **region)
+{
+	*region = urext_region_get(pool, id);
+	if (!*region || (*region)->state != URING_EXT_ACTIVE)
+		return -ENOENT;
+	/* The pattern would be written to memory that may be read-only */
+	if ((p->flags & IO_URING_EXT_SLAB_DEBUG) &&
+	    ((*region)->flags & IO_URING_EXT_REGION_READONLY))
+		return -EINVAL;
+	if (cut(*region, p, split))
+		return -EINVAL;
+	return is_taken(*region, split) ? -EEXIST : 0;
+}
+
+/* Locked. */
+static int claim(struct io_uring_ext_pool *pool, int id,
+		 const struct io_uring_ext_slab_params *p, struct io_uring_ext_slab *slab)
+{
+	struct urext_region *region;
+	struct urext_split split;
+	int ret;
+
+	/* It was looked at before the memory of the slab was got: once more */
+	ret = find_part(pool, id, p, &split, &region);
+	if (ret || split.base != slab->split.base || split.end != slab->split.end)
+		return ret ? ret : -ENOENT;
+	slab->pool = pool;
+	slab->region = region;
+	slab->sibling = region->slabs;
+	region->slabs = slab;
+	pool->nr_slabs++;
+	return 0;
+}
+
+int io_uring_ext_slab_create_part(struct io_uring_ext_slab **slabp,
+				  struct io_uring_ext_pool *pool, int id,
+				  const struct io_uring_ext_slab_params *p)
+{
+	struct io_uring_ext_slab *slab;
+	struct urext_region *region;
+	struct urext_split split;
+	int ret;
+
+	if (slabp)
+		*slabp = NULL;
+	if (!slabp || !pool || check_params(p))
+		return -EINVAL;
+	pthread_mutex_lock(&pool->lock);
+	ret = find_part(pool, id, p, &split, &region);
+	pthread_mutex_unlock(&pool->lock);
+	if (ret)
+		return ret;
+	/* DEBUG writes to the memory: only who has it may */
+	ret = create(&slab, &split, p);
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&pool->lock);
+	ret = claim(pool, id, p, slab);
+	pthread_mutex_unlock(&pool->lock);
+	if (ret) {
+		free_slab(slab);
+		return ret;
+	}
+	fill_poison(slab);
+	*slabp = slab;
+	return 0;
+}
+
 int io_uring_ext_slab_create(struct io_uring_ext_slab **slab,
 			     struct io_uring_ext_pool *pool, int id, size_t slice,
 			     unsigned flags)
 {
-	const struct urext_region *region;
-	struct urext_split split;
-	int ret = -ENOENT;
+	struct io_uring_ext_slab_params p = { .slice = slice, .flags = flags };
 
-	if (!slab || !pool || !slice || (flags & ~IO_URING_EXT_SLAB_DEBUG))
-		return -EINVAL;
-	*slab = NULL;
-	pthread_mutex_lock(&pool->lock);
-	region = id >= 0 && (unsigned)id < pool->nr_regions ? pool->regions[id] : NULL;
-	if (region && !region->leaving) {
-		split = region->split;
-		/* The pattern would be written to memory that may be read-only */
-		ret = (flags & IO_URING_EXT_SLAB_DEBUG) &&
-		      (region->flags & IO_URING_EXT_REGION_READONLY) ? -EINVAL : 0;
-	}
-	pthread_mutex_unlock(&pool->lock);
-	return ret ? ret : create(slab, &split, slice, flags);
+	return io_uring_ext_slab_create_part(slab, pool, id, &p);
 }
 
 int io_uring_ext_slab_create_mem(struct io_uring_ext_slab **slab, void *base,
 				 size_t len, size_t slice, size_t boundary,
 				 unsigned flags)
 {
+	struct io_uring_ext_slab_params p = { .slice = slice, .flags = flags };
 	struct urext_split split;
+	int ret;
 
-	if (!slab || !base || !len || !slice || (uintptr_t)base + len < (uintptr_t)base ||
-	    (boundary && !is_pow2(boundary)) || (flags & ~IO_URING_EXT_SLAB_DEBUG))
+	if (slab)
+		*slab = NULL;
+	if (!slab || !base || !len || (uintptr_t)base + len < (uintptr_t)base ||
+	    (boundary && !is_pow2(boundary)) || check_params(&p))
 		return -EINVAL;
-	*slab = NULL;
 	/* A page size of 1 byte: boundaries are counted from the base itself */
 	urext_split(&split, (uintptr_t)base, len, 1, boundary ? boundary : len);
-	return create(slab, &split, slice, flags);
+	ret = create(slab, &split, &p);
+	if (!ret)
+		fill_poison(*slab);
+	return ret;
 }
 
 int io_uring_ext_slab_destroy(struct io_uring_ext_slab *slab)
 {
+	struct io_uring_ext_slab **link;
+
 	if (!slab)
 		return 0;
-	if (atomic_load(&slab->gets) != atomic_load(&slab->puts))
+	if (atomic_load(&slab->gets) != atomic_load(&slab->puts) ||
+	    atomic_load(&slab->caches))
 		return -EBUSY;
+	if (slab->pool) {
+		pthread_mutex_lock(&slab->pool->lock);
+		for (link = &slab->region->slabs; *link != slab; link = &(*link)->sibling)
+			;
+		*link = slab->sibling;
+		slab->pool->nr_slabs--;
+		pthread_mutex_unlock(&slab->pool->lock);
+	}
 	free_slab(slab);
 	return 0;
 }
 
-void *io_uring_ext_slab_get(struct io_uring_ext_slab *slab)
+/* ---- get and put ---- */
+
+static void *get(struct io_uring_ext_slab *slab)
 {
 	unsigned i;
 
 	for (;;) {
 		i = pop(slab);
-		if (i == NONE) {
-			atomic_fetch_add_explicit(&slab->empty, 1, memory_order_relaxed);
+		if (i == NONE)
 			return NULL;
-		}
 		if (!slab->state || still_poisoned(slab, i))
 			break;
 		/* Somebody writes to it: leave it alone for good */
@@ -259,11 +431,87 @@ void *io_uring_ext_slab_get(struct io_uring_ext_slab *slab)
 	return (void *)slice_addr(slab, i);
 }
 
+void *io_uring_ext_slab_get(struct io_uring_ext_slab *slab)
+{
+	void *p = NULL;
+
+	if (!slab)
+		return NULL;
+	if (!atomic_load_explicit(&slab->closed, memory_order_relaxed))
+		p = get(slab);
+	if (!p)
+		atomic_fetch_add_explicit(&slab->empty, 1, memory_order_relaxed);
+	return p;
+}
+
+/* Who put a slice, or closed the slab, and then sees nobody wait was seen by who waits. */
+static void wake_waiters(struct io_uring_ext_slab *slab)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!atomic_load_explicit(&slab->waiters, memory_order_relaxed))
+		return;
+	pthread_mutex_lock(&slab->lock);
+	pthread_cond_broadcast(&slab->put);
+	pthread_mutex_unlock(&slab->lock);
+}
+
+static bool all_back(struct io_uring_ext_slab *slab)
+{
+	__u64 puts = atomic_load(&slab->puts);
+
+	return atomic_load(&slab->gets) == puts;
+}
+
+/* Wait for a slice, or, with @slice NULL, for all of them. */
+static int wait_for(struct io_uring_ext_slab *slab, void **slice, __u64 timeout_ns)
+{
+	struct timespec end;
+	int ret = 0;
+
+	urext_deadline(&end, timeout_ns);
+	pthread_mutex_lock(&slab->lock);
+	atomic_fetch_add(&slab->waiters, 1);
+	for (;;) {
+		atomic_thread_fence(memory_order_seq_cst);
+		if (slice && atomic_load(&slab->closed))
+			ret = -ESHUTDOWN;
+		else if (slice ? !!(*slice = get(slab)) : all_back(slab))
+			break;
+		if (ret)
+			break;
+		ret = -pthread_cond_timedwait(&slab->put, &slab->lock, &end);
+	}
+	atomic_fetch_sub(&slab->waiters, 1);
+	pthread_mutex_unlock(&slab->lock);
+	return slice && *slice ? 0 : ret;
+}
+
+int io_uring_ext_slab_get_wait(struct io_uring_ext_slab *slab, void **slice, __u64 timeout_ns)
+{
+	if (slice)
+		*slice = NULL;
+	if (!slab || !slice)
+		return -EINVAL;
+	if (!atomic_load(&slab->closed))
+		*slice = get(slab);
+	return *slice ? 0 : wait_for(slab, slice, timeout_ns);
+}
+
+int io_uring_ext_slab_drain(struct io_uring_ext_slab *slab, __u64 timeout_ns)
+{
+	if (!slab)
+		return -EINVAL;
+	atomic_store(&slab->closed, true);
+	wake_waiters(slab);
+	return wait_for(slab, NULL, timeout_ns);
+}
+
 int io_uring_ext_slab_put(struct io_uring_ext_slab *slab, void *ptr)
 {
-	unsigned i = slice_at(slab, (uintptr_t)ptr);
 	unsigned char used = USED;
+	unsigned i;
 
+	i = slab ? slice_at(slab, (uintptr_t)ptr) : NONE;
 	if (i == NONE)
 		return -EINVAL;
 	if (slab->state) {
@@ -277,6 +525,86 @@ int io_uring_ext_slab_put(struct io_uring_ext_slab *slab, void *ptr)
 	push(slab, i);
 	/* Who sees this put sees the get before it */
 	atomic_fetch_add_explicit(&slab->puts, 1, memory_order_release);
+	wake_waiters(slab);
+	return 0;
+}
+
+/* ---- the cache of a thread ---- */
+
+int io_uring_ext_slab_cache_create(struct io_uring_ext_slab_cache **cache,
+				   struct io_uring_ext_slab *slab, unsigned slices)
+{
+	struct io_uring_ext_slab_cache *c;
+
+	if (cache)
+		*cache = NULL;
+	if (!cache || !slab || slices > IO_URING_EXT_SLAB_CACHE_MAX)
+		return -EINVAL;
+	if (!slices)
+		slices = 32;
+	c = malloc(sizeof(*c) + slices * sizeof(c->slices[0]));
+	if (!c)
+		return -ENOMEM;
+	c->slab = slab;
+	c->nr = 0;
+	c->max = slices;
+	atomic_fetch_add(&slab->caches, 1);
+	*cache = c;
+	return 0;
+}
+
+static void give_back(struct io_uring_ext_slab_cache *c, unsigned keep)
+{
+	while (c->nr > keep)
+		io_uring_ext_slab_put(c->slab, c->slices[--c->nr]);
+}
+
+void io_uring_ext_slab_cache_destroy(struct io_uring_ext_slab_cache *cache)
+{
+	if (!cache)
+		return;
+	give_back(cache, 0);
+	atomic_fetch_sub(&cache->slab->caches, 1);
+	free(cache);
+}
+
+void *io_uring_ext_slab_cache_get(struct io_uring_ext_slab_cache *cache)
+{
+	void *p;
+
+	if (!cache)
+		return NULL;
+	/* With DEBUG each is looked at by itself */
+	if (cache->nr && !atomic_load_explicit(&cache->slab->closed, memory_order_relaxed))
+		return cache->slices[--cache->nr];
+	if (cache->slab->state)
+		return io_uring_ext_slab_get(cache->slab);
+	give_back(cache, atomic_load(&cache->slab->closed) ? 0 : cache->nr);
+	while (cache->nr < (cache->max + 1) / 2) {
+		p = io_uring_ext_slab_get(cache->slab);
+		if (!p)
+			break;
+		cache->slices[cache->nr++] = p;
+	}
+	return cache->nr ? cache->slices[--cache->nr] : NULL;
+}
+
+int io_uring_ext_slab_cache_put(struct io_uring_ext_slab_cache *cache, void *ptr)
+{
+	struct io_uring_ext_slab *slab;
+
+	if (!cache)
+		return -EINVAL;
+	slab = cache->slab;
+	/* Not kept from those that wait, nor from who drains */
+	if (slab->state || atomic_load_explicit(&slab->closed, memory_order_relaxed) ||
+	    atomic_load_explicit(&slab->waiters, memory_order_relaxed))
+		return io_uring_ext_slab_put(slab, ptr);
+	if ((uintptr_t)ptr < slab->split.base || (uintptr_t)ptr >= slab->split.end)
+		return -EINVAL;
+	if (cache->nr == cache->max)
+		give_back(cache, cache->max / 2);
+	cache->slices[cache->nr++] = ptr;
 	return 0;
 }
 
@@ -285,9 +613,10 @@ int io_uring_ext_slab_stats(const struct io_uring_ext_slab *slab,
 {
 	__u64 puts;
 
+	if (stats)
+		memset(stats, 0, sizeof(*stats));
 	if (!slab || !stats)
 		return -EINVAL;
-	memset(stats, 0, sizeof(*stats));
 	/* puts first: a slice put between the two loads must not make this negative */
 	puts = atomic_load(&slab->puts);
 	stats->gets = atomic_load(&slab->gets);

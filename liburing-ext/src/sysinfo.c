@@ -55,6 +55,57 @@ void urext_thp_setting(const char *name, char *buf, size_t size)
 		snprintf(buf, size, "%.*s", (int)(to - from - 1), from + 1);
 }
 
+/* The tightest limit of a control group, from the process's own upwards. */
+static __u64 group_limit(char *group, const char *root, const char *leaf, char *path,
+			 size_t size)
+{
+	__u64 val, least = IO_URING_EXT_UNLIMITED;
+	char file[4096], *end;
+
+	group[strcspn(group, "\n")] = '\0';
+	for (;;) {
+		snprintf(file, sizeof(file), "%s%.3900s/%s", root, group, leaf);
+		/* "max", where there is no limit, is read as 0 */
+		if (!urext_read_u64(file, &val) && val && val < least) {
+			least = val;
+			snprintf(path, size, "%s", file);
+		}
+		end = strrchr(group, '/');
+		if (!end)
+			return least;
+		*end = '\0';
+	}
+}
+
+__u64 urext_cgroup_limit(char *path, size_t size)
+{
+	static const struct {
+		const char *line;
+		const char *root;
+		const char *leaf;
+	} kinds[] = {
+		{ ":memory:/", "/sys/fs/cgroup/memory", "memory.limit_in_bytes" },
+		{ "0::/", "/sys/fs/cgroup", "memory.max" },
+	};
+	char text[4096], *group;
+	unsigned i;
+
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (urext_read_file("/proc/self/cgroup", text, sizeof(text)) < 0)
+			break;
+		group = strstr(text, kinds[i].line);
+		if (group)
+			return group_limit(group + strlen(kinds[i].line) - 1, kinds[i].root,
+					   kinds[i].leaf, path, size);
+	}
+	return IO_URING_EXT_UNLIMITED;
+}
+
+bool urext_has_sysfs(void)
+{
+	return !access("/sys/kernel/mm", F_OK);
+}
+
 size_t urext_thp_pmd_size(void)
 {
 	__u64 val;
@@ -118,8 +169,9 @@ int urext_for_each_vma(pid_t pid, uintptr_t start, uintptr_t end,
 	else
 		strcpy(path, "/proc/self/smaps");
 	f = fopen(path, "re");
+	/* No such process; or no /proc: not to be taken for a range that is not mapped */
 	if (!f)
-		return -errno;
+		return errno == ENOENT ? -ESRCH : -errno;
 
 	while (getline(&line, &cap, f) > 0) {
 		if (sscanf(line, "%lx-%lx ", &from, &to) != 2) {

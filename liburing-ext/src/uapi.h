@@ -10,6 +10,7 @@
 #include <linux/types.h>
 
 #define URING_EXT_REGISTER_CLONE_BUFFERS	30
+#define URING_EXT_REGISTER_SEND_MSG_RING	31
 #define URING_EXT_REGISTER_QUERY		35
 #define URING_EXT_REGISTER_BUFFER_LAYOUT	38
 #define URING_EXT_REGISTER_USE_REGISTERED_RING	(1U << 31)
@@ -19,6 +20,7 @@
 #define URING_EXT_CLONE_SRC_REGISTERED		(1U << 0)
 #define URING_EXT_CLONE_DST_REPLACE		(1U << 1)
 
+#define URING_EXT_OP_MSG_RING			40
 #define URING_EXT_OP_SEND_ZC			47
 #define URING_EXT_OP_READV_FIXED		60
 #define URING_EXT_OP_WRITEV_FIXED		61
@@ -74,6 +76,9 @@ struct urext_buffer_layout {
 #define URING_EXT_BUFFER_UNIFORM		(1U << 0)
 #define URING_EXT_BUFFER_READ_ONLY		(1U << 3)
 #define URING_EXT_BUFFER_KERNEL			(1U << 4)
+
+/* <linux/stat.h>, since 6.1 */
+#define URING_EXT_STATX_DIOALIGN		0x2000U
 
 /* <linux/mman.h>, since 5.14 */
 #define URING_EXT_MADV_POPULATE_WRITE		23

@@ -12,7 +12,7 @@ static struct io_uring_ext_arena *get(const struct io_uring_ext_arena_params *p,
 	CHECK_OK(io_uring_ext_arena_alloc(&a, p, &err), err);
 	CHECK_EQ(err.err, 0);
 	CHECK_EQ(io_uring_ext_arena_info(a, info), 0);
-	CHECK_EQ(info->base, io_uring_ext_arena_base(a));
+	CHECK(info->base == io_uring_ext_arena_base(a));
 	CHECK_EQ(info->size, io_uring_ext_arena_size(a));
 	CHECK(info->size >= p->size);
 	CHECK_EQ((uintptr_t)info->base & (info->page_size - 1), 0);
@@ -63,14 +63,14 @@ static void check_args(void)
 	p.bind = 0;
 	p.size = ~0UL;
 	CHECK_EQ(io_uring_ext_arena_alloc(&a, &p, &err), -EINVAL);
-	p.size = 1UL << 56;
+	p.size = IS_64BIT ? BIG(1ULL << 56) : 0xff000000;
 	/* Valgrind has its own errno for it */
 	CHECK_EQ(io_uring_ext_arena_alloc(&a, &p, &err), t_valgrind() ? -EINVAL : -ENOMEM);
-	CHECK(strstr(err.text, "64 PiB"));
+	CHECK(strstr(err.text, IS_64BIT ? "64 PiB" : "4.0 GiB"));
 	p.mem = IO_URING_EXT_MEM_AUTO;
 	CHECK(io_uring_ext_arena_alloc(&a, &p, &err) < 0);
 	CHECK_EQ(io_uring_ext_arena_info(NULL, &info), -EINVAL);
-	CHECK_EQ(io_uring_ext_arena_base(NULL), 0);
+	CHECK(!io_uring_ext_arena_base(NULL));
 	CHECK_EQ(io_uring_ext_arena_size(NULL), 0);
 	io_uring_ext_arena_free(NULL);
 }

@@ -18,13 +18,14 @@
 enum call {
 	NONE, CALLOC, MALLOC, REALLOC, ALIGNED_ALLOC, MMAP, MADVISE, MEMFD_CREATE, FTRUNCATE,
 	PTHREAD_CREATE, IO_URING_SETUP, IO_URING_REGISTER, OPEN, FOPEN, PREAD, READ, GETDELIM,
-	GETRLIMIT, SETRLIMIT, SYSCALL, VM_READV, VM_WRITEV, NR_CALLS
+	GETRLIMIT, SETRLIMIT, FCNTL, SYSCALL, VM_READV, VM_WRITEV, NR_CALLS
 };
 
 static const char *const names[NR_CALLS] = {
 	"none", "calloc", "malloc", "realloc", "aligned_alloc", "mmap", "madvise",
 	"memfd_create", "ftruncate", "pthread_create", "io_uring_setup", "io_uring_register",
-	"open", "fopen", "pread", "read", "getdelim", "getrlimit", "setrlimit", "syscall",
+	"open", "fopen", "pread", "read", "getdelim", "getrlimit", "setrlimit", "fcntl",
+	"syscall",
 	"process_vm_readv", "process_vm_writev",
 };
 
@@ -271,6 +272,17 @@ WRAP(int, getrlimit, (int which, struct rlimit *rl))
 WRAP(int, setrlimit, (int which, const struct rlimit *rl))
 {
 	return fail(SETRLIMIT) ? -1 : __real_setrlimit(which, rl);
+}
+
+WRAP(int, fcntl, (int fd, int cmd, ...))
+{
+	va_list ap;
+	long arg;
+
+	va_start(ap, cmd);
+	arg = va_arg(ap, long);
+	va_end(ap);
+	return fail(FCNTL) ? -1 : __real_fcntl(fd, cmd, arg);
 }
 
 WRAP(long, syscall, (long nr, ...))
@@ -554,7 +566,8 @@ static void half_way(void)
 	io_uring_ext_arena_free(a);
 	victim = MADVISE;
 	fault_errno = EFAULT;
-	countdown = 1;
+	/* After the one that keeps it from children */
+	countdown = 2;
 	armed = 1;
 	CHECK_EQ(io_uring_ext_arena_alloc(&a, &p, &err), -ENOMEM);
 	CHECK_EQ(err.err, -ENOMEM);
@@ -564,7 +577,7 @@ static void half_way(void)
 	CHECK(strstr(err.text, "cgroup"));
 	CHECK(strstr(err.text, "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"));
 	p.bind = 1;
-	countdown = 1;
+	countdown = 2;
 	CHECK_EQ(io_uring_ext_arena_alloc(&a, &p, &err), -ENOMEM);
 	if (err.stage == IO_URING_EXT_STAGE_PREFAULT) {
 		CHECK(strstr(err.text, "on node 0"));
@@ -572,7 +585,7 @@ static void half_way(void)
 	}
 	p.bind = 0;
 	p.mem = IO_URING_EXT_MEM_AUTO;
-	countdown = 1;
+	countdown = 2;
 	CHECK_OK(io_uring_ext_arena_alloc(&a, &p, &err), err);
 	armed = 0;
 	CHECK_EQ(io_uring_ext_arena_info(a, &info), 0);

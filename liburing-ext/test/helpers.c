@@ -3,6 +3,7 @@
 #include <grp.h>
 #include <libgen.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <sys/prctl.h>
 
@@ -72,6 +73,15 @@ int t_io(struct io_uring *ring)
 	CHECK_EQ(io_uring_wait_cqe(ring, &cqe), 0);
 	res = cqe->res;
 	io_uring_cqe_seen(ring, cqe);
+	return res;
+}
+
+int t_io_done(struct io_uring *ring, struct io_uring_ext_ring *r)
+{
+	__u64 ticket = io_uring_ext_ring_ticket(r);
+	int res = t_io(ring);
+
+	CHECK(io_uring_ext_ring_done(r, ticket) >= 0);
 	return res;
 }
 
@@ -282,9 +292,29 @@ bool t_is_root(void)
 	return !geteuid();
 }
 
+bool t_may_lock(size_t len, const char *what)
+{
+	struct io_uring_ext_memlock m;
+
+	/* Rings that were closed may still be charged */
+	if (!io_uring_ext_memlock_check(len + MiB, 0, 1, 0, &m))
+		return true;
+	fprintf(stderr, "%s: not tried, RLIMIT_MEMLOCK is %llu KiB\n", what, m.soft >> 10);
+	return false;
+}
+
+void t_end_child(void)
+{
+	for (;;)
+		kill(getpid(), SIGKILL);
+}
+
+static char public_dir[64];
+
 int t_as_nobody(size_t memlock, void (*fn)(void *arg), void *arg)
 {
 	struct rlimit rl = { memlock, memlock };
+	unsigned id;
 	int status;
 	pid_t pid;
 
@@ -294,14 +324,22 @@ int t_as_nobody(size_t memlock, void (*fn)(void *arg), void *arg)
 	if (!pid) {
 		/* What the parent reserved is the parent's to give back */
 		memset(reserved, 0, sizeof(reserved));
+		public_dir[0] = '\0';
 		CHECK_EQ(setrlimit(RLIMIT_MEMLOCK, &rl), 0);
 		if (t_is_root()) {
 			CHECK_EQ(setgroups(0, NULL), 0);
-			/* A user of its own: others' locked memory does not count */
-			CHECK_EQ(setresgid(64321, 64321, 64321), 0);
-			CHECK_EQ(setresuid(64321, 64321, 64321), 0);
+			/*
+			 * A user of its own, each time: others' locked memory does not
+			 * count, nor that of rings which the kernel lets go of late
+			 */
+			id = 60000 + getpid() % 5000;
+			CHECK_EQ(setresgid(id, id, id), 0);
+			CHECK_EQ(setresuid(id, id, id), 0);
 			/* Or /proc/self would be root's */
 			CHECK_EQ(prctl(PR_SET_DUMPABLE, 1), 0);
+			/* Coverage cannot be noted where this user does not get at it */
+			if (access(t_dir(), X_OK))
+				setenv("GCOV_PREFIX", "/tmp/uring-ext-gcov", 1);
 		}
 		fn(arg);
 		exit(0);
@@ -320,7 +358,68 @@ const char *t_dir(void)
 	return dirname(path);
 }
 
-int t_run(const char *const argv[], char *out, size_t size)
+static const char *const public_names[] = { "uring-regbuf", "examples/regbuf-cat",
+					   "examples/regbuf-cp", "liburing-ext.so.0" };
+#define NR_PUBLIC	(sizeof(public_names) / sizeof(public_names[0]))
+
+static void remove_public_dir(void)
+{
+	char path[128];
+	unsigned i;
+
+	if (!public_dir[0])
+		return;
+	for (i = 0; i < NR_PUBLIC; i++) {
+		snprintf(path, sizeof(path), "%s/%s", public_dir, public_names[i]);
+		unlink(path);
+	}
+	snprintf(path, sizeof(path), "%s/examples", public_dir);
+	rmdir(path);
+	rmdir(public_dir);
+}
+
+static void copy(const char *name)
+{
+	char path[4200], buf[65536];
+	int in, out;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%s/../%s", t_dir(), name);
+	in = open(path, O_RDONLY);
+	if (in < 0)
+		return;		/* static programs have no library */
+	snprintf(path, sizeof(path), "%s/%s", public_dir, name);
+	out = open(path, O_WRONLY | O_CREAT | O_EXCL, 0755);
+	CHECK(out >= 0);
+	while ((n = read(in, buf, sizeof(buf))) > 0)
+		CHECK_EQ(write(out, buf, n), n);
+	CHECK_EQ(n, 0);
+	CHECK_EQ(fchmod(out, 0755), 0);
+	close(in);
+	close(out);
+}
+
+const char *t_public_dir(void)
+{
+	char path[80];
+	unsigned i;
+
+	if (public_dir[0])
+		return public_dir;
+	strcpy(public_dir, "/tmp/uring-ext-XXXXXX");
+	CHECK(mkdtemp(public_dir));
+	atexit(remove_public_dir);
+	CHECK_EQ(chmod(public_dir, 0755), 0);
+	snprintf(path, sizeof(path), "%s/examples", public_dir);
+	CHECK_EQ(mkdir(path, 0755), 0);
+	CHECK_EQ(chmod(path, 0755), 0);
+	for (i = 0; i < NR_PUBLIC; i++)
+		copy(public_names[i]);
+	return public_dir;
+}
+
+static int run(const char *const argv[], bool redirect, const char *file, char *out,
+	       size_t size)
 {
 	int fds[2], status;
 	size_t len = 0;
@@ -333,8 +432,13 @@ int t_run(const char *const argv[], char *out, size_t size)
 	CHECK(pid >= 0);
 	if (!pid) {
 		memset(reserved, 0, sizeof(reserved));
-		dup2(fds[1], 1);
 		dup2(fds[1], 2);
+		if (!redirect)
+			dup2(fds[1], 1);
+		else if (file)
+			dup2(open(file, O_WRONLY), 1);
+		else
+			close(1);
 		close(fds[0]);
 		close(fds[1]);
 		execv(argv[0], (char *const *)argv);
@@ -347,4 +451,14 @@ int t_run(const char *const argv[], char *out, size_t size)
 	out[len] = '\0';
 	CHECK_EQ(waitpid(pid, &status, 0), pid);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int t_run(const char *const argv[], char *out, size_t size)
+{
+	return run(argv, false, NULL, out, size);
+}
+
+int t_run_to(const char *const argv[], const char *file, char *out, size_t size)
+{
+	return run(argv, true, file, out, size);
 }

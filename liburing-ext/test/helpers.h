@@ -21,10 +21,13 @@
 #include "liburing-ext.h"
 
 #define T_SKIP	77
-#define KiB	(1UL << 10)
-#define MiB	(1UL << 20)
-#define GiB	(1UL << 30)
-#define TiB	(1UL << 40)
+#define KiB	((size_t)1 << 10)
+#define MiB	((size_t)1 << 20)
+#define GiB	((size_t)1 << 30)
+#define TiB	(1ULL << 40)
+/* For sizes that only 64 bits can tell: not to be used without them. */
+#define BIG(n)	((size_t)(n))
+#define IS_64BIT	(sizeof(size_t) == 8)
 
 __attribute__((noreturn, format(printf, 3, 4)))
 void t_fail(const char *file, int line, const char *fmt, ...);
@@ -52,6 +55,8 @@ void t_ring(struct io_uring *ring, unsigned entries, unsigned flags);
 void t_restricted(struct io_uring *ring, const unsigned *ops, unsigned nr);
 /* Submit the one request that was prepared, and give its result. */
 int t_io(struct io_uring *ring);
+/* The same for one that the library prepared on @r, which is then told. */
+int t_io_done(struct io_uring *ring, struct io_uring_ext_ring *r);
 /* A CQE's user_data, or 0 if there is none after @ms milliseconds. */
 __u64 t_wait_tag(struct io_uring *ring, int ms);
 
@@ -75,9 +80,21 @@ bool t_reserve_huge(size_t page_size, unsigned nr);
 int t_as_nobody(size_t memlock, void (*fn)(void *arg), void *arg);
 /* Directory of the running test, for programs beside it. */
 const char *t_dir(void);
+/*
+ * Directory with what is beside the running test, where every user gets at it: a clone in
+ * a home may be its owner's alone.  Gone when the test ends.
+ */
+const char *t_public_dir(void);
 /* Run a program, its output in @out; its exit status. */
 int t_run(const char *const argv[], char *out, size_t size);
+/* The same, with its standard output to a file, or closed if that is NULL. */
+int t_run_to(const char *const argv[], const char *file, char *out, size_t size);
 bool t_is_root(void);
+/* May so much memory be locked?  If not, it is said that @what is not tried. */
+bool t_may_lock(size_t len, const char *what);
+/* End a child without what is done at an exit, as looking for memory that was not freed. */
+__attribute__((noreturn))
+void t_end_child(void);
 /* It gives out little address space, and is slow. */
 bool t_valgrind(void);
 

@@ -43,7 +43,7 @@ static int read_at(struct io_uring *ring, struct io_uring_ext_ring *r, char *p, 
 	int fixed = io_uring_ext_prep_read(r, sqe, fd, p, len, off);
 
 	memset(p, 0, len);
-	CHECK_EQ(t_io(ring), len);
+	CHECK_EQ(t_io_done(ring, r), len);
 	t_check_bytes(p, len, off);
 	return fixed;
 }
@@ -58,7 +58,7 @@ static void check_many_slots(void)
 
 	for (i = 0; i < 2; i++) {
 		pool = pool_of(flags[i], 4, 4096);
-		CHECK_EQ(add(pool, (void *)(1UL << 40), (1UL << 44) + 2 * 4096),
+		CHECK_EQ(add(pool, (void *)BIG(1ULL << 40), BIG(1ULL << 44) + 2 * 4096),
 			 flags[i] ? 0 : -ENOSPC);
 		CHECK_EQ(err.err, -ENOSPC);
 		CHECK(strstr(err.text, "4294967298 slots"));
@@ -125,7 +125,8 @@ static void check_args(void)
 	CHECK_EQ(add(pool, mem + MiB - 1, 4096), -EEXIST);
 	CHECK_EQ(add(pool, mem + MiB, 3 * MiB + 1), -ENOSPC);
 	CHECK_EQ(err.stage, IO_URING_EXT_STAGE_SLOTS);
-	check_many_slots();
+	if (IS_64BIT)
+		check_many_slots();
 	CHECK_EQ(add(pool, (void *)4096, 4096), -EFAULT);
 	CHECK_EQ(err.stage, IO_URING_EXT_STAGE_REGISTER);
 	CHECK_EQ(io_uring_ext_pool_remove(pool, 5), -ENOENT);
@@ -134,7 +135,6 @@ static void check_args(void)
 	CHECK_EQ(io_uring_ext_pool_region_info(pool, 3, &info), -ENOENT);
 	CHECK_EQ(io_uring_ext_pool_region_info(pool, 0, NULL), -EINVAL);
 	CHECK_EQ(io_uring_ext_pool_stats(pool, NULL), -EINVAL);
-	CHECK_EQ(io_uring_ext_pool_caps(NULL), 0);
 
 	t_ring(&ring, 4, 0);
 	CHECK_EQ(io_uring_ext_ring_attach(NULL, pool, &ring, 0, &err), -EINVAL);
@@ -145,7 +145,6 @@ static void check_args(void)
 	CHECK_EQ(io_uring_ext_ring_sync(NULL, &err), -EINVAL);
 	CHECK_EQ(io_uring_ext_ring_index(NULL, mem, 1, NULL), -EINVAL);
 	CHECK_EQ(io_uring_ext_ring_signal(r, 0), -ENOENT);
-	CHECK_EQ(io_uring_ext_ring_caps(NULL), 0);
 	CHECK(io_uring_ext_ring_caps(r)->flags & IO_URING_EXT_CAP_UPDATE);
 	CHECK_EQ(io_uring_ext_ring_detach(r), 0);
 	CHECK_EQ(io_uring_ext_ring_detach(NULL), 0);
@@ -391,9 +390,9 @@ static void many_rings(void *arg)
 		CHECK_EQ(io_uring_ext_ring_detach(r[i]), 0);
 		io_uring_queue_exit(&ring[i]);
 	}
-	/* Closed before it is detached: not nice, and not a disaster */
+	/* Closed before it is detached: it is the same ring still */
 	io_uring_queue_exit(&ring[n - 1]);
-	CHECK(io_uring_ext_ring_detach(r[n - 1]) < 0);
+	CHECK_EQ(io_uring_ext_ring_detach(r[n - 1]), 0);
 	/* Removed means unpinned, also while the pool lives */
 	CHECK_EQ(io_uring_ext_pool_remove(pool, 0), 0);
 	t_no_pins();

@@ -90,7 +90,7 @@ static void check_values(void)
 	static const char *const bad[] = {
 		"--node=abc", "--node=-1", "--node=", "--node=4294967296", "--rings=4x",
 		"--rings=0", "--rings=4097", "--threads=-1", "--threads=2 ", "--size=4 ",
-		"--size=4MM", "--size=99999999999999999999", "--alias=1Z", "--slot-size=-1",
+		"--size=4MM", "--size=4Mx", "--size=99999999999999999999", "--alias=1Z", "--slot-size=-1",
 	};
 	char name[32];
 	unsigned i;
@@ -212,21 +212,135 @@ static void check_examples(void *arg)
 	close(fd2);
 }
 
+static void programs_in(const char *dir)
+{
+	snprintf(cmd, sizeof(cmd), "%s/uring-regbuf", dir);
+	snprintf(cat, sizeof(cat), "%s/examples/regbuf-cat", dir);
+	snprintf(cp, sizeof(cp), "%s/examples/regbuf-cp", dir);
+}
+
+/* All of the output arrives, or that it did not is told. */
+static void check_output(void)
+{
+	static const struct {
+		const char *to;
+		const char *says;
+	} ways[] = { { "/dev/full", "No space left" }, { NULL, "output is closed" } };
+	const char *const argvs[][4] = {
+		{ cmd, "info", NULL }, { cmd, "info", "--json", NULL }, { cmd, "--help", NULL },
+		{ cmd, "--version", NULL }, { cmd, "probe", "--size=1M", NULL },
+		{ cmd, "show", "1", NULL },
+	};
+	unsigned i, j;
+
+	for (i = 0; i < 2; i++)
+		for (j = 0; j < sizeof(argvs) / sizeof(argvs[0]); j++) {
+			CHECK_EQ(t_run_to(argvs[j], ways[i].to, out, sizeof(out)), 1);
+			CHECK(strstr(out, ways[i].says) || strstr(out, "process 1"));
+		}
+}
+
+static void check_arguments(void)
+{
+	CHECK_EQ(run(cmd, "--version", NULL, NULL, NULL, NULL), 0);
+	CHECK(strstr(out, "uring-regbuf ") && strchr(out, '.'));
+	CHECK_EQ(run(cmd, "probe", "--help", NULL, NULL, NULL), 0);
+	CHECK_EQ(run(cmd, "info", "--help", NULL, NULL, NULL), 0);
+	CHECK_EQ(run(cmd, "show", "--help", NULL, NULL, NULL), 0);
+	CHECK_EQ(run(cmd, "info", "more", NULL, NULL, NULL), 2);
+	CHECK(strstr(out, "'more' is one argument too many"));
+	CHECK_EQ(run(cmd, "probe", "--size=1M", "more", NULL, NULL), 2);
+	CHECK(strstr(out, "'more' is one argument too many"));
+	CHECK_EQ(run(cmd, "show", "1", "more", NULL, NULL), 2);
+	CHECK_EQ(run(cmd, "probe", "--size=010M", "--mem=4k", NULL, NULL), 0);
+	CHECK(strstr(out, "10 MiB in pages of"));
+	CHECK_EQ(run(cmd, "probe", "--size=64Ki", "--mem=4k", NULL, NULL), 0);
+	CHECK(strstr(out, "64 KiB in pages of"));
+	CHECK_EQ(run(cmd, "probe", "--size=0x10", "--mem=4k", NULL, NULL), 2);
+}
+
+/* Rings of one pool, each with two fds: its memory is shown once. */
+static void check_show_clones(void)
+{
+	struct io_uring_ext_region region = { .len = MiB, .page_size = 4096 };
+	struct io_uring_ext_pool_stats stats;
+	struct io_uring_ext_error err;
+	struct io_uring_ext_pool *pool;
+	struct io_uring_ext_ring *r[3];
+	struct io_uring ring[3];
+	char pid[16], *p;
+	unsigned i, n = 0;
+
+	region.base = mmap(NULL, MiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK_OK(io_uring_ext_pool_create(&pool, NULL, &err), err);
+	CHECK_OK(io_uring_ext_pool_add(pool, &region, &err), err);
+	for (i = 0; i < 3; i++) {
+		t_ring(&ring[i], 4, 0);
+		CHECK_OK(io_uring_ext_ring_attach(&r[i], pool, &ring[i], 0, &err), err);
+	}
+	CHECK_EQ(io_uring_ext_pool_stats(pool, &stats), 0);
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	CHECK_EQ(run(cmd, "show", pid, NULL, NULL, NULL), 0);
+	if (!strstr(out, "no buffer table")) {
+		for (p = out; (p = strstr(p, "layout  ")); p++)
+			n++;
+		CHECK_EQ(n, 1);
+		CHECK(strstr(out, ", as entry 0 of fd "));
+		/* The rings, the pool's, and where it pins; each once */
+		CHECK(strstr(out, stats.cloning ?
+			     "5 rings, 1 registered buffer, and 3 of the same memory\n" :
+			     "3 rings, 1 registered buffer, and 2 of the same memory\n"));
+		CHECK_EQ(run(cmd, "show", "--json", pid, NULL, NULL), 0);
+		check_json();
+		CHECK(strstr(out, "\"same_as\":{\"fd\":"));
+	}
+	for (i = 0; i < 3; i++) {
+		CHECK_EQ(io_uring_ext_ring_detach(r[i]), 0);
+		io_uring_queue_exit(&ring[i]);
+	}
+	CHECK_EQ(io_uring_ext_pool_destroy(pool), 0);
+}
+
+static void no_memory_to_lock(void *arg)
+{
+	(void)arg;
+	if (!run(cmd, "info", NULL, NULL, NULL, NULL)) {
+		fprintf(stderr, "this kernel does not charge rings\n");
+		return;
+	}
+	CHECK(strstr(out, "RLIMIT_MEMLOCK is 0 bytes"));
+	CHECK(!strstr(out, "io_uring_disabled"));
+	CHECK_EQ(run(cmd, "info", "--json", NULL, NULL, NULL), 1);
+	CHECK(strchr(out, '{'));
+	memmove(out, strchr(out, '{'), strlen(strchr(out, '{')) + 1);
+	out[strcspn(out, "\n")] = '\0';
+	check_json();
+}
+
 int main(void)
 {
-	snprintf(cmd, sizeof(cmd), "%s/../uring-regbuf", t_dir());
-	snprintf(cat, sizeof(cat), "%s/../examples/regbuf-cat", t_dir());
-	snprintf(cp, sizeof(cp), "%s/../examples/regbuf-cp", t_dir());
+	char dir[4100];
+
+	snprintf(dir, sizeof(dir), "%s/..", t_dir());
+	programs_in(dir);
 	if (access(cmd, X_OK))
 		t_skip("%s is not there", cmd);
 	check_usage();
 	check_info();
-	check_probe();
 	check_values();
 	check_show();
-	check_examples(NULL);
+	check_show_clones();
+	check_output();
+	if (t_may_lock(32 * MiB, "probe of larger sizes")) {
+		check_probe();
+		check_arguments();
+		check_examples(NULL);
+	}
+	programs_in(t_public_dir());
+	if (t_as_nobody(0, no_memory_to_lock, NULL))
+		return 1;
 	if (t_as_nobody(8 * MiB, info_as_nobody, NULL))
 		return 1;
 	/* Enough for rings (some kernels charge them, and let go late), not for a pool */
-	return t_as_nobody(512 * KiB, check_examples, cmd);
+	return t_is_root() ? t_as_nobody(512 * KiB, check_examples, cmd) : 0;
 }

@@ -25,7 +25,7 @@ static int read_one(struct io_uring *ring, struct io_uring_ext_ring *r)
 	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
 	int fixed = io_uring_ext_prep_read(r, sqe, fd, mem + MiB, 4096, 8192);
 
-	CHECK_EQ(t_io(ring), 4096);
+	CHECK_EQ(t_io_done(ring, r), 4096);
 	t_check_bytes(mem + MiB, 4096, 8192);
 	return fixed;
 }

@@ -221,7 +221,9 @@ int main(void)
 	check_two_rings(mem);
 	check_again(mem);
 	check_detach(mem);
-	CHECK_EQ(t_as_nobody(8 * MiB, strays, NULL), 0);
+	/* To the byte: it takes a user of whom nothing else is charged */
+	if (t_is_root())
+		CHECK_EQ(t_as_nobody(8 * MiB, strays, NULL), 0);
 	t_no_pins();
 	return 0;
 }

@@ -50,22 +50,24 @@ int main(void)
 	struct urext_split s;
 	unsigned i;
 
+	if (!IS_64BIT)
+		t_skip("sizes are those of 64-bit machines");
 	for (i = 0; i < 20000; i++) {
 		size_t page = pages[rnd(4)];
 		size_t max = (1 + rnd(1000)) << (12 + rnd(20));
-		uintptr_t base = (1UL << 40) + rnd(1UL << 32);
+		uintptr_t base = BIG(1ULL << 40) + rnd(BIG(1ULL << 32));
 		size_t len = 1 + rnd(2000) * (max / (1 + rnd(50)));
 
 		check(base, len, page, max);
 	}
 	/* What stock kernels and this one do with 3 TiB of 1G pages */
-	check(1UL << 40, 3 * TiB, GiB, GiB);
-	check(1UL << 40, 3 * TiB, GiB, TiB - 4096);
-	check(1UL << 40, 3 * TiB, GiB, 64 * TiB);
+	check(BIG(1ULL << 40), BIG(3 * TiB), GiB, GiB);
+	check(BIG(1ULL << 40), BIG(3 * TiB), GiB, BIG(TiB - 4096));
+	check(BIG(1ULL << 40), BIG(3 * TiB), GiB, BIG(64 * TiB));
 	/* More slots than 32 bits can count */
-	urext_split(&s, 1UL << 40, (1UL << 44) + 2 * 4096, 4096, 4096);
-	CHECK_EQ(s.nr, (1UL << 32) + 2);
-	CHECK_EQ(urext_split_slot(&s, s.end - 1), (1UL << 32) + 1);
-	CHECK_EQ(urext_split_start(&s, (1UL << 32) + 1), s.end - 4096);
+	urext_split(&s, BIG(1ULL << 40), BIG(1ULL << 44) + 2 * 4096, 4096, 4096);
+	CHECK_EQ(s.nr, BIG(1ULL << 32) + 2);
+	CHECK_EQ(urext_split_slot(&s, s.end - 1), BIG(1ULL << 32) + 1);
+	CHECK_EQ(urext_split_start(&s, BIG(1ULL << 32) + 1), s.end - 4096);
 	return 0;
 }

@@ -7,7 +7,7 @@
 
 #include "regbuf.h"
 
-#define SAMPLE	(64UL << 30)
+#define SAMPLE	((size_t)(sizeof(size_t) > 4 ? 64ULL << 30 : 1ULL << 30))
 
 static const struct {
 	__u32 flag;
@@ -25,6 +25,7 @@ static const struct {
 	{ IO_URING_EXT_CAP_RUNS, "runs", "buffers kept as runs" },
 	{ IO_URING_EXT_CAP_READONLY, "readonly", "read-only buffers" },
 	{ IO_URING_EXT_CAP_LAYOUT, "layout", "ask for a buffer's layout" },
+	{ IO_URING_EXT_CAP_MSG, "msg", "wake rings without a ring (6.13)" },
 };
 
 static const char *how(enum io_uring_ext_source s)
@@ -69,7 +70,7 @@ static void memlock(struct json *j)
 	json_open(j, "memlock", '{');
 	json_num_or_null(j, "soft_bytes", m.soft, m.soft != IO_URING_EXT_UNLIMITED);
 	json_num_or_null(j, "hard_bytes", m.hard, m.hard != IO_URING_EXT_UNLIMITED);
-	json_num(j, "pinned_bytes", m.pinned);
+	json_num_or_null(j, "pinned_bytes", m.pinned, m.pinned != IO_URING_EXT_UNLIMITED);
 	json_bool(j, "exempt", m.state & IO_URING_EXT_MEMLOCK_EXEMPT);
 	json_str(j, "example", text);
 	json_close(j, '}');
@@ -78,7 +79,8 @@ static void memlock(struct json *j)
 	printf("\nLocked memory (RLIMIT_MEMLOCK)\n");
 	printf("  limit     %s soft, %s hard%s\n", size_str(m.soft), size_str(m.hard),
 	       m.state & IO_URING_EXT_MEMLOCK_EXEMPT ? "; this process is exempt" : "");
-	printf("  in use    %s by this process\n", size_str(m.pinned));
+	printf("  in use    %s by this process\n", m.pinned == IO_URING_EXT_UNLIMITED ?
+	       "unknown (no /proc)" : size_str(m.pinned));
 	printf("  example   a pool of %s: %s\n", size_str(SAMPLE), text);
 	if (m.state & IO_URING_EXT_MEMLOCK_EXEMPT)
 		printf("            Started without CAP_IPC_LOCK it may register %s.\n",
@@ -184,6 +186,8 @@ int cmd_info(int argc, char **argv)
 	static const struct option options[] = { { "json", no_argument, NULL, 'j' }, { 0 } };
 	struct io_uring_ext_caps caps;
 	struct json j = { 0 };
+	struct io_uring_ext_pool *pool;
+	struct io_uring_ext_error err;
 	unsigned long huge;
 	struct utsname u;
 	int opt, ret;
@@ -193,6 +197,8 @@ int cmd_info(int argc, char **argv)
 			return 2;
 		j.f = stdout;
 	}
+	if (!no_more(argc, argv))
+		return 2;
 	uname(&u);
 	ret = io_uring_ext_query(NULL, &caps);
 	json_open(&j, NULL, '{');
@@ -202,11 +208,14 @@ int cmd_info(int argc, char **argv)
 		printf("Linux %s, liburing-ext %d.%d\n\n", u.release,
 		       io_uring_ext_major_version(), io_uring_ext_minor_version());
 	if (ret) {
-		json_str(&j, "error", strerror(-ret));
+		/* The pool's words say why */
+		if (!io_uring_ext_pool_create(&pool, NULL, &err))
+			io_uring_ext_pool_destroy(pool);
+		json_str(&j, "error", err.text);
 		json_close(&j, '}');
-		fprintf(j.f ? stderr : stdout,
-			"No ring can be made: %s. See /proc/sys/kernel/io_uring_disabled, and "
-			"the seccomp filter of the container.\n", strerror(-ret));
+		if (j.f)
+			putchar('\n');
+		fprintf(j.f ? stderr : stdout, "%s\n", err.text);
 		return 1;
 	}
 	limits(&j, &caps);

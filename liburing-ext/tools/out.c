@@ -2,6 +2,7 @@
 /* Output for people and for programs. */
 #include <ctype.h>
 #include <errno.h>
+#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,13 +107,14 @@ bool parse_size(const char *s, size_t *bytes)
 	if (*s < '0' || *s > '9')
 		return false;
 	errno = 0;
-	val = strtoull(s, &end, 0);
+	val = strtoull(s, &end, 10);
 	if (errno)
 		return false;
 	if (*end) {
 		/* A blank would be the end of the string, which strchr() finds too */
 		u = isalpha((unsigned char)*end) ? strchr(units, *end & ~0x20) : NULL;
-		if (!u || (end[1] && strcmp(end + 1, "iB") && strcmp(end + 1, "B")))
+		if (!u || (end[1] && strcmp(end + 1, "i") && strcmp(end + 1, "iB") &&
+			       strcmp(end + 1, "B")))
 			return false;
 		shift = 10 * (u - units + 1);
 	}
@@ -133,6 +135,14 @@ bool parse_num(const char *s, unsigned min, unsigned max, unsigned *num)
 		return false;
 	*num = val;
 	return true;
+}
+
+bool no_more(int argc, char **argv)
+{
+	if (optind >= argc)
+		return true;
+	fprintf(stderr, "uring-regbuf: '%s' is one argument too many\n", argv[optind]);
+	return false;
 }
 
 bool read_line(const char *path, char *buf, size_t size)

@@ -314,6 +314,8 @@ static bool parse_args(int argc, char **argv, struct probe *pr)
 			fprintf(stderr, "uring-regbuf: '%s' is no value for --%s\n", optarg,
 				options[i].name);
 	}
+	if (ok && !no_more(argc, argv))
+		return false;
 	if (ok && !pr->mem.size)
 		fprintf(stderr, "uring-regbuf: --size is needed, e.g. --size 1G\n");
 	return ok && pr->mem.size;

@@ -33,6 +33,9 @@ bool parse_num(const char *s, unsigned min, unsigned max, unsigned *num);
 bool read_line(const char *path, char *buf, size_t size);
 const char *mem_str(enum io_uring_ext_mem mem);
 
+/* Says that an argument is one too many */
+bool no_more(int argc, char **argv);
+
 void print_layout(const struct io_uring_ext_layout *l, const unsigned char *map);
 void json_layout(struct json *j, const struct io_uring_ext_layout *l,
 		 const unsigned char *map);

@@ -3,8 +3,10 @@
 #include <dirent.h>
 #include <getopt.h>
 #include <limits.h>
+#include <linux/kcmp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "fdinfo.h"
@@ -13,10 +15,21 @@
 /* The kernel leaves the list out while the ring's lock is taken. */
 #define TRIES	50
 
+/* A buffer that was shown, of which others are clones, or show the same memory. */
+struct seen {
+	__u64 address, bytes;
+	int fd;
+	unsigned index;
+};
+
 struct show {
 	struct json j;
 	pid_t pid;
-	unsigned rings, buffers;
+	int fd;				/* of the ring that is shown */
+	unsigned rings, buffers, repeated;
+	struct seen *seen;
+	unsigned nr_seen;
+	int *fds;			/* of rings that were shown */
 	bool limited;		/* /proc/PID/smaps could not be read */
 };
 
@@ -42,12 +55,57 @@ static void print_told(const struct fdinfo_buffer *b)
 	       "read and written");
 }
 
+static void *grow(void *p, size_t nr, size_t size)
+{
+	/* At each power of two it doubles */
+	if (nr & (nr - 1))
+		return p;
+	p = realloc(p, (nr ? 2 * nr : 1) * size);
+	if (p)
+		return p;
+	perror("uring-regbuf");
+	exit(1);
+}
+
+/* The same memory as of one before: only that is said.  The kernel's has no address. */
+static bool show_repeated(struct show *s, const struct fdinfo_buffer *b)
+{
+	const struct seen *o;
+
+	for (o = s->seen; o < s->seen + s->nr_seen; o++)
+		if (!b->kernel && o->address == b->address && o->bytes == b->bytes)
+			break;
+	if (o == s->seen + s->nr_seen) {
+		s->seen = grow(s->seen, s->nr_seen, sizeof(*s->seen));
+		s->seen[s->nr_seen++] = (struct seen){
+			.address = b->address, .bytes = b->bytes, .fd = s->fd, .index = b->index,
+		};
+		return false;
+	}
+	s->repeated++;
+	json_open(&s->j, NULL, '{');
+	json_num(&s->j, "index", b->index);
+	json_num(&s->j, "address", b->address);
+	json_num(&s->j, "bytes", b->bytes);
+	json_open(&s->j, "same_as", '{');
+	json_num(&s->j, "fd", o->fd);
+	json_num(&s->j, "index", o->index);
+	json_close(&s->j, '}');
+	json_close(&s->j, '}');
+	if (!s->j.f)
+		printf(" %5u  %#14llx  %s, as entry %u of fd %d\n", b->index,
+		       (unsigned long long)b->address, size_str(b->bytes), o->index, o->fd);
+	return true;
+}
+
 static void show_buffer(struct show *s, const struct fdinfo_buffer *b)
 {
 	struct io_uring_ext_layout l;
 	unsigned char map[CELLS];
 	int ret = -EOPNOTSUPP;
 
+	if (show_repeated(s, b))
+		return;
 	s->buffers++;
 	/* Memory of the kernel has no address to look at */
 	if (!b->kernel)
@@ -78,6 +136,19 @@ static void show_buffer(struct show *s, const struct fdinfo_buffer *b)
 		s->limited = true;
 }
 
+/* One ring may have several fds. */
+static bool is_shown(struct show *s)
+{
+	unsigned i;
+
+	for (i = 0; i < s->rings; i++)
+		if (!syscall(__NR_kcmp, s->pid, s->pid, KCMP_FILE, s->fds[i], s->fd))
+			return true;
+	s->fds = grow(s->fds, s->rings, sizeof(*s->fds));
+	s->fds[s->rings++] = s->fd;
+	return false;
+}
+
 static void show_ring(struct show *s, const char *fd)
 {
 	struct fdinfo_table t = { .nr_entries = 0 };
@@ -86,9 +157,11 @@ static void show_ring(struct show *s, const char *fd)
 	unsigned i;
 	FILE *f;
 
-	s->rings++;
+	s->fd = atoi(fd);
+	if (is_shown(s))
+		return;
 	json_open(&s->j, NULL, '{');
-	json_num(&s->j, "fd", atoi(fd));
+	json_num(&s->j, "fd", s->fd);
 	if (!s->j.f)
 		printf("ring, fd %s\n", fd);
 	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%s", (int)s->pid, fd);
@@ -150,8 +223,11 @@ static int show_process(struct show *s)
 		putchar('\n');
 		return 0;
 	}
-	printf("%u ring%s, %u registered buffer%s\n", s->rings, s->rings == 1 ? "" : "s",
+	printf("%u ring%s, %u registered buffer%s", s->rings, s->rings == 1 ? "" : "s",
 	       s->buffers, s->buffers == 1 ? "" : "s");
+	if (s->repeated)
+		printf(", and %u of the same memory", s->repeated);
+	putchar('\n');
 	if (s->limited)
 		printf("The layout needs leave to read /proc/%d/smaps: as root, or as the "
 		       "user of the process.\n", (int)s->pid);
@@ -163,7 +239,7 @@ int cmd_show(int argc, char **argv)
 	static const struct option options[] = { { "json", no_argument, NULL, 'j' }, { 0 } };
 	struct show s = { .rings = 0 };
 	unsigned pid;
-	int opt;
+	int opt, ret;
 
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (opt != 'j')
@@ -175,5 +251,8 @@ int cmd_show(int argc, char **argv)
 		return 2;
 	}
 	s.pid = pid;
-	return show_process(&s);
+	ret = show_process(&s);
+	free(s.seen);
+	free(s.fds);
+	return ret;
 }

@@ -1,0 +1,1004 @@
+/* SPDX-License-Identifier: MIT OR LGPL-2.1-or-later */
+/*
+ * liburing-ext: registered buffers of any size, for any number of rings.
+ *
+ * All of the library's interface, without liburing's headers and without inline
+ * functions, for other languages to bind.  C and C++ programs include liburing-ext.h.
+ *
+ * Concepts
+ *
+ *  arena   Memory made for I/O: one range of addresses, backed by the largest
+ *          pages that could be had (1 GiB, 2 MiB, transparent huge pages, base
+ *          pages, in that order) or by exactly the kind asked for.  It says
+ *          what it got, and why not more.
+ *
+ *  region  A range of addresses that is to be registered: an arena, or any
+ *          memory the caller owns.  Known to the pool by a small number, its id.
+ *
+ *  slot    An entry in a ring's table of registered buffers.  A kernel limits
+ *          the bytes in one slot (1 GiB for long, later 1 TiB and more), so a
+ *          region takes one slot, or several next to each other.  Where a
+ *          region has to be split, it is split on boundaries of its huge pages.
+ *
+ *  pool    A set of regions and the slots that they take.  The pool registers
+ *          a region once, in a small ring of its own (the anchor); the rings
+ *          that use the pool are given clones, which pin and charge nothing.
+ *          On kernels without clones of ranges (before 6.13) each ring
+ *          registers the regions for itself, with the same result.
+ *
+ *  ring    A caller's ring as the pool sees it (struct io_uring_ext_ring): a
+ *          struct io_uring of liburing, or any other by its fd.  Regions come and
+ *          go in the pool; each ring takes the change over when its thread calls
+ *          io_uring_ext_ring_sync().
+ *
+ *  fixed, plain   A request is fixed when it names a slot (READ_FIXED), plain
+ *          when it names memory only (READ).  The prep functions choose fixed
+ *          where the memory lies inside one slot of this ring, else plain, and
+ *          say which.  Both give the same data.
+ *
+ *  straddle  A range that begins in one slot and ends in another straddles.
+ *          It can only be plain, unless the caller splits it.
+ *
+ *  ticket  A number for a request that was prepared, to be handed back when the
+ *          request is complete.  See "When memory may be freed".
+ *
+ *  slab    Equal slices of a region that never straddle, handed out and taken
+ *          back without a lock.
+ *
+ *  run     A physically contiguous range inside one folio: what the kernel
+ *          holds one reference on.  Fewer and larger runs are cheaper.
+ *
+ * When memory may be freed
+ *
+ *  A region that was removed is gone, and its memory may be freed or given to others,
+ *  when no request that the library prepared can be in it: be it fixed or plain, in a
+ *  region with or without a tag, in several regions, in a region that the ring did not
+ *  know yet, or prepared before the memory was added to the pool.
+ *
+ *  - Each ring that was attached when it was removed has to sync once, or to be
+ *    detached.  A ring that sleeps can be woken to do so: IO_URING_EXT_RING_WAKE_MSG,
+ *    IO_URING_EXT_RING_WAKE_EVENTFD.
+ *  - Each request in it has to be complete.  Of fixed requests in regions with a tag
+ *    the kernel tells, by signals.  Of others the caller tells: each request prepared
+ *    has a ticket, io_uring_ext_ring_ticket(), which is handed back with
+ *    io_uring_ext_ring_done().  Or he says at once that all of a ring's are complete,
+ *    io_uring_ext_ring_idle(), or that none is in the region,
+ *    IO_URING_EXT_REMOVE_IDLE.  Who never removes a region needs none of this.
+ *  - Requests that callers prepare without the library are theirs to know of.
+ *
+ *  io_uring_ext_pool_region_info() gives -ENOENT then, io_uring_ext_pool_wait_gone()
+ *  returns, and the call that was the last one needed says so.
+ *
+ *  Order of teardown: complete the requests, detach the rings, exit them, destroy the
+ *  slabs, destroy the pool, free the arenas.
+ *
+ * Rules for threads
+ *
+ *  - An arena, a pool and a slab may be used from any thread.
+ *  - A struct io_uring_ext_ring belongs to one thread at a time, as its ring does.
+ *  - Preparing requests takes no lock.  Sync, signal and done take the pool's for some
+ *    bookkeeping; it is never held over a system call, so that nobody waits for the
+ *    memory of another to be pinned.
+ *  - Creating and freeing an object must not overlap other use of it.
+ *
+ * fork()
+ *
+ *  Arenas are not in the child (madvise(2), MADV_DONTFORK), so that a fork() neither
+ *  copies pinned memory nor fails for want of it: IO_URING_EXT_ARENA_FORK keeps them.
+ *  Other memory of the caller is copied where it is pinned.  A child must not use the
+ *  pools, rings and slabs of its parent: it makes its own.
+ *
+ * Errors
+ *
+ *  Functions that return int return 0 or more on success and -errno on failure,
+ *  and never touch errno on purpose.  The library prints nothing, installs no
+ *  handlers, keeps no global state and never aborts.  A function that takes a
+ *  struct io_uring_ext_error always writes it (all zero on success); NULL is
+ *  allowed.  What a function is to fill in is NULL, or all zero, if it fails.  Structs
+ *  to be filled by the caller start as all zero: zero is the default for each field,
+ *  and reserved fields must be zero (-EINVAL).  NULL for an object is -EINVAL, or
+ *  nothing happens; requests prepared with no ring are plain.
+ *
+ * Sizes are bytes unless the name says otherwise.  "Kernel needed" is stated
+ * where it is more than 5.13, the oldest kernel that the library works on.
+ */
+#ifndef LIBURING_EXT_SYS_H
+#define LIBURING_EXT_SYS_H
+
+#include <stddef.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <linux/types.h>
+
+struct io_uring;
+struct io_uring_sqe;
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define IO_URING_EXT_VERSION_MAJOR	0
+#define IO_URING_EXT_VERSION_MINOR	2
+
+/* Is the header that one at least? */
+#define IO_URING_EXT_CHECK_VERSION(major, minor) \
+	((major) < IO_URING_EXT_VERSION_MAJOR || \
+	 ((major) == IO_URING_EXT_VERSION_MAJOR && (minor) <= IO_URING_EXT_VERSION_MINOR))
+
+/* The version of the library that is loaded, which may be newer. */
+int io_uring_ext_major_version(void);
+int io_uring_ext_minor_version(void);
+
+/* ---- errors ------------------------------------------------------------- */
+
+/* The step that failed. */
+enum io_uring_ext_stage {
+	IO_URING_EXT_STAGE_NONE = 0,
+	IO_URING_EXT_STAGE_ARGS,	/* an argument makes no sense */
+	IO_URING_EXT_STAGE_QUERY,	/* finding out what the kernel allows */
+	IO_URING_EXT_STAGE_MEMORY,	/* getting address space or pages */
+	IO_URING_EXT_STAGE_NUMA,	/* binding memory to a node */
+	IO_URING_EXT_STAGE_PREFAULT,	/* populating the pages */
+	IO_URING_EXT_STAGE_ANCHOR,	/* setting up the pool's own ring */
+	IO_URING_EXT_STAGE_TABLE,	/* making the ring's buffer table */
+	IO_URING_EXT_STAGE_SLOTS,	/* finding free slots for a region */
+	IO_URING_EXT_STAGE_REGISTER,	/* pinning and registering memory */
+	IO_URING_EXT_STAGE_CLONE,	/* cloning from the anchor */
+	IO_URING_EXT_STAGE_UPDATE,	/* changing entries of a table */
+	IO_URING_EXT_STAGE_UNDO,	/* putting old entries back after that */
+};
+
+#define IO_URING_EXT_ERROR_TEXT	512
+
+struct io_uring_ext_error {
+	int err;			/* -errno, or 0 */
+	enum io_uring_ext_stage stage;
+	/* The table entry, region piece or page number it stopped at */
+	__u32 entry;
+	/* How many entries were complete when it stopped */
+	__u32 done;
+	__u64 resv[2];
+	/* One sentence for people, with the remedy if there is one */
+	char text[IO_URING_EXT_ERROR_TEXT];
+};
+
+/* A word for a stage, never NULL. */
+const char *io_uring_ext_stage_name(enum io_uring_ext_stage stage);
+
+/* ---- query: what this kernel allows --------------------------------------- */
+
+/* io_uring_ext_caps.flags */
+#define IO_URING_EXT_CAP_UPDATE		(1U << 0)  /* entries can be changed */
+#define IO_URING_EXT_CAP_TAGS		(1U << 1)  /* entries carry tags */
+#define IO_URING_EXT_CAP_SPARSE		(1U << 2)  /* table made empty (5.19) */
+#define IO_URING_EXT_CAP_CLONE		(1U << 3)  /* whole tables (6.12) */
+#define IO_URING_EXT_CAP_CLONE_RANGE	(1U << 4)  /* ranges of them (6.13) */
+#define IO_URING_EXT_CAP_SEND_ZC	(1U << 5)  /* SEND_ZC (6.0) */
+#define IO_URING_EXT_CAP_VEC_FIXED	(1U << 6)  /* READV_FIXED (6.15) */
+#define IO_URING_EXT_CAP_QUERY		(1U << 7)  /* IORING_REGISTER_QUERY */
+#define IO_URING_EXT_CAP_RUNS		(1U << 8)  /* buffers kept as runs */
+#define IO_URING_EXT_CAP_READONLY	(1U << 9)  /* read-only buffers */
+#define IO_URING_EXT_CAP_LAYOUT		(1U << 10) /* tells a buffer's layout */
+#define IO_URING_EXT_CAP_MSG		(1U << 11) /* messages without a ring (6.13) */
+
+/* How a limit is known. */
+enum io_uring_ext_source {
+	IO_URING_EXT_ASSUMED = 0,	/* could not be found out: a safe value */
+	IO_URING_EXT_TRIAL,		/* found by trying, nothing was pinned */
+	IO_URING_EXT_KERNEL,		/* the kernel told it */
+};
+
+struct io_uring_ext_caps {
+	__u32 flags;			/* IO_URING_EXT_CAP_* */
+	__u32 max_buffers;		/* slots in one table */
+	__u64 max_buffer;		/* bytes in one slot */
+	enum io_uring_ext_source max_buffers_source;
+	enum io_uring_ext_source max_buffer_source;
+	__u64 resv[4];
+};
+
+/*
+ * Find out what can be done on @ring; with NULL, on a ring as this process could
+ * make one now.  Restrictions of @ring (IORING_REGISTER_RESTRICTIONS) count: what
+ * they forbid is not offered.  Nothing is pinned and @ring's table does not
+ * change, but it takes some tens of system calls: call once and keep the answer.
+ * Pools and rings keep theirs: io_uring_ext_pool_caps(), io_uring_ext_ring_caps().
+ *
+ * -EINVAL  @caps is NULL.
+ * -ENOSYS, -EPERM, -ENOMEM, -EMFILE ...  from io_uring_setup(2): @ring is NULL
+ *          and no ring can be made.  With a ring the call does not fail: limits
+ *          that cannot be found out are IO_URING_EXT_ASSUMED.
+ */
+int io_uring_ext_query(struct io_uring *ring, struct io_uring_ext_caps *caps);
+
+/* ---- memlock: may this much memory be pinned? ----------------------------- */
+
+/* Flags of io_uring_ext_memlock_check() */
+#define IO_URING_EXT_MEMLOCK_RAISE	(1U << 0) /* raise soft to hard if needed */
+
+/* io_uring_ext_memlock.state */
+#define IO_URING_EXT_MEMLOCK_EXEMPT	(1U << 0) /* CAP_IPC_LOCK: no limit */
+#define IO_URING_EXT_MEMLOCK_FITS	(1U << 1) /* fits the soft limit */
+#define IO_URING_EXT_MEMLOCK_FITS_HARD	(1U << 2) /* would fit the hard limit */
+#define IO_URING_EXT_MEMLOCK_RAISED	(1U << 3) /* the soft limit was raised */
+
+#define IO_URING_EXT_UNLIMITED		(~(__u64)0)
+
+struct io_uring_ext_memlock {
+	__u64 need;		/* what the kernel will charge */
+	__u64 pinned;		/* VmPin of this process; the limit is per user, and
+				   other processes of the user cannot be seen.
+				   IO_URING_EXT_UNLIMITED: /proc does not tell */
+	__u64 soft;		/* RLIMIT_MEMLOCK, or IO_URING_EXT_UNLIMITED */
+	__u64 hard;
+	__u32 state;		/* IO_URING_EXT_MEMLOCK_* */
+	__u32 nr_rings;
+	__u64 rings;		/* memory of the rings of this process, and of those that a
+				   pool makes: some kernels charge it */
+	__u64 resv[2];
+};
+
+/*
+ * Would the kernel let @nr_rings rings register @len bytes of @page_size pages
+ * each?  Rings attached to a pool that clones count as one.  @page_size is the
+ * size of the backing pages (0: base pages): a page that is touched is charged as
+ * a whole.  The charge is made to the user that made the ring, and a ring made
+ * with CAP_IPC_LOCK in the initial user namespace is never charged.  Some kernels
+ * charge the rings themselves as well, a few pages each; which do cannot be asked, so
+ * they always count here: at the very edge the answer may be no where it would do.
+ *
+ * 0        it fits, or the process is exempt.
+ * -ENOMEM  it does not fit: registering would fail with -ENOMEM.
+ * -EINVAL  @len is 0, @page_size is no power of two, or unknown @flags.
+ * -EOVERFLOW  the product does not fit in 64 bits.
+ * @out is filled unless the result is -EINVAL or -EOVERFLOW.
+ */
+int io_uring_ext_memlock_check(size_t len, size_t page_size, unsigned nr_rings,
+			       unsigned flags, struct io_uring_ext_memlock *out);
+
+/*
+ * Put @m in words: need, limits, and what to do about it.  Writes at most @size
+ * bytes with the final NUL.  Returns the length as snprintf(3) does, or -EINVAL.
+ */
+int io_uring_ext_memlock_describe(const struct io_uring_ext_memlock *m,
+				  char *buf, size_t size);
+
+/* ---- arena: memory -------------------------------------------------------- */
+
+struct io_uring_ext_arena;
+
+enum io_uring_ext_mem {
+	IO_URING_EXT_MEM_AUTO = 0,	/* 1G, else 2M, else THP, else base pages */
+	IO_URING_EXT_MEM_HUGE_1G,	/* hugetlb, from the reserved pages */
+	IO_URING_EXT_MEM_HUGE_2M,
+	IO_URING_EXT_MEM_THP,		/* transparent huge pages */
+	IO_URING_EXT_MEM_BASE,		/* base pages, huge pages kept away */
+};
+
+/* io_uring_ext_arena_params.flags */
+#define IO_URING_EXT_ARENA_PREFAULT	(1U << 0) /* populate before returning */
+#define IO_URING_EXT_ARENA_MEMFD	(1U << 1) /* shared memory with an fd */
+#define IO_URING_EXT_ARENA_FORK		(1U << 2) /* children have it too */
+
+/*
+ * Called now and then during long work, always in the thread that called the
+ * library.  @done and @total are bytes.  A result other than 0 ends the work
+ * early; the call then fails with -ECANCELED.
+ */
+typedef int (*io_uring_ext_progress_fn)(void *arg, size_t done, size_t total);
+
+struct io_uring_ext_arena_params {
+	size_t size;			/* rounded up to the page size it gets */
+	enum io_uring_ext_mem mem;	/* other than AUTO: exactly this, or fail */
+	__u32 flags;			/* IO_URING_EXT_ARENA_* */
+	/*
+	 * With THP: the folio size wanted (mTHP), e.g. 65536; 0: the PMD size.
+	 * The size must be enabled in /sys/kernel/mm/transparent_hugepage (6.8,
+	 * for MEMFD 6.14), and the kernel prefers larger sizes that are enabled.
+	 */
+	size_t thp_size;
+	size_t align;			/* power of two; 0: the page size */
+	/*
+	 * If not 0: only this many bytes of memory, mapped again and again until
+	 * @size is reached (implies MEMFD).  For tests of sizes larger than the
+	 * machine.  A multiple of the page size.
+	 */
+	size_t alias;
+	__u32 bind;			/* 1: bind to @node, 0: anywhere */
+	__u32 node;
+	__u32 threads;			/* for prefault; 0: one per CPU, up to 16 */
+	__u32 resv32;
+	io_uring_ext_progress_fn progress;
+	void *progress_arg;
+	__u64 resv[4];
+};
+
+struct io_uring_ext_arena_info {
+	void *base;
+	size_t size;			/* bytes usable, at least those asked for */
+	size_t page_size;		/* of the backing; with THP the size asked */
+	enum io_uring_ext_mem mem;	/* what it got, never AUTO */
+	int memfd;			/* -1, or an fd that the arena owns */
+	size_t alias;			/* as asked, 0 if none */
+	/*
+	 * Bytes that are in huge pages as far as can be told now: all of it for
+	 * hugetlb, what /proc/self/smaps shows for THP (0 before prefault).
+	 */
+	size_t huge_bytes;
+	__u32 prefaulted;		/* 1: every page is there */
+	__u32 resv32;
+	/* Why it is not larger pages, one sentence; "" if it is the best kind */
+	char why[IO_URING_EXT_ERROR_TEXT];
+	__u64 resv[4];
+};
+
+/*
+ * Make an arena.  With AUTO a kind that cannot be had is passed over, also when
+ * its pages run out half-way through prefault (needs the flag), and noted in
+ * info.why; an arena is never of two kinds.  Registering faults pages in as well;
+ * prefault does it in parallel and with progress, and turns the SIGBUS of touching
+ * a hugetlb page that is not there into an error.
+ *
+ * -EINVAL     size 0, align no power of two, reserved field not zero, alias no
+ *             multiple of the page size, thp_size without THP.
+ * -ENOMEM     no memory, or no free huge pages of the kind asked for.
+ * -EOPNOTSUPP the kernel or its settings do not offer the kind (see err->text).
+ * -ECANCELED  the progress function said so.
+ * Others      from mmap(2), memfd_create(2), mbind(2), madvise(2).
+ */
+int io_uring_ext_arena_alloc(struct io_uring_ext_arena **arena,
+			     const struct io_uring_ext_arena_params *p,
+			     struct io_uring_ext_error *err);
+
+/*
+ * Unmap.  Remove it from pools first; NULL is fine.  In a child of fork() that does not
+ * have the memory only what belongs to it is freed.
+ */
+void io_uring_ext_arena_free(struct io_uring_ext_arena *arena);
+
+/* Fill @info.  Reads /proc/self/smaps for THP: not for the path of an I/O. */
+int io_uring_ext_arena_info(const struct io_uring_ext_arena *arena,
+			    struct io_uring_ext_arena_info *info);
+
+/* The address of the first byte; the bytes usable. */
+void *io_uring_ext_arena_base(const struct io_uring_ext_arena *arena);
+size_t io_uring_ext_arena_size(const struct io_uring_ext_arena *arena);
+
+/*
+ * Populate a range of memory for writing, in parallel.  @page_size is the page
+ * size of the backing (0: base pages).  Contents are kept.
+ *
+ * -EINVAL     no range, or @page_size no power of two.
+ * -ENOMEM     pages ran out, err->done tells the MiB that were complete.
+ * -EFAULT     a part is not mapped or not writable, or a hugetlb page could not be had.
+ * -ECANCELED  @progress said so.
+ */
+int io_uring_ext_prefault(void *base, size_t len, size_t page_size,
+			  unsigned threads, io_uring_ext_progress_fn progress,
+			  void *arg, struct io_uring_ext_error *err);
+
+/* ---- pool ----------------------------------------------------------------- */
+
+struct io_uring_ext_pool;
+struct io_uring_ext_ring;
+
+/* io_uring_ext_pool_params.flags */
+/*
+ * Registration is wanted, not needed: where it fails the call succeeds, err says
+ * why, and requests on that memory are plain.
+ */
+#define IO_URING_EXT_POOL_OPTIONAL	(1U << 0)
+/* Let each ring register for itself, also where clones could be had. */
+#define IO_URING_EXT_POOL_NO_CLONE	(1U << 1)
+/* Never register: for comparisons.  Implies OPTIONAL. */
+#define IO_URING_EXT_POOL_PLAIN		(1U << 2)
+
+struct io_uring_ext_pool_params {
+	__u32 flags;			/* IO_URING_EXT_POOL_* */
+	/*
+	 * Slots that the pool may use.  A ring attached at slot_base B has the
+	 * pool in its entries B ... B + nr_slots - 1.  0: 4096, or what the
+	 * kernel allows if that is less.
+	 */
+	__u32 nr_slots;
+	/* Largest slot in bytes; 0, or more than the kernel's: the kernel's.
+	   Rounded down to a power of two where a region must be split. */
+	size_t max_buffer;
+	__u64 resv[4];
+};
+
+/*
+ * Make an empty pool.  Needs no ring of the caller.
+ *
+ * -EINVAL  unknown flags, nr_slots above the kernel's, max_buffer below a page.
+ * -ENOMEM  no memory.
+ * Others   from io_uring_setup(2), not with OPTIONAL.
+ */
+int io_uring_ext_pool_create(struct io_uring_ext_pool **pool,
+			     const struct io_uring_ext_pool_params *p,
+			     struct io_uring_ext_error *err);
+
+/*
+ * Free the pool and unpin its regions (not: free their memory).
+ * -EBUSY  rings are still attached, or slabs are there; nothing happened.
+ */
+int io_uring_ext_pool_destroy(struct io_uring_ext_pool *pool);
+
+/* io_uring_ext_region.flags */
+/* Source only (WRITE_FIXED, SEND_ZC): memory may be read-only.  Reads into it are
+   prepared plain.  Needs IO_URING_EXT_CAP_READONLY, except with PLAIN; without it the
+   call fails, also with OPTIONAL: it does not downgrade. */
+#define IO_URING_EXT_REGION_READONLY	(1U << 0)
+
+struct io_uring_ext_region {
+	void *base;			/* any alignment */
+	size_t len;
+	/* Size of the pages behind it, for splitting; 0: 2 MiB. */
+	size_t page_size;
+	/*
+	 * 0: rings are given clones, and the caller tells when requests are complete.
+	 *
+	 * Not 0: of fixed requests the kernel is to tell.  Its signal is a CQE with
+	 * this user_data, and clones cannot have it, so each ring registers the
+	 * region itself, and pins and charges it once per ring.  See
+	 * io_uring_ext_ring_signal().  Unique among the pool's regions, those that
+	 * are not gone yet included, and among the user_data of the caller's requests.
+	 */
+	__u64 tag;
+	__u32 flags;			/* IO_URING_EXT_REGION_* */
+	__u32 resv32;
+	__u64 resv[2];
+};
+
+/*
+ * Add a region.  The memory stays the caller's and must stay mapped until the
+ * region is gone.  Without a tag it is pinned now, and errors come from here; with
+ * a tag each ring pins it in io_uring_ext_ring_sync(), and errors come from there.
+ * Rings see it after their next sync; until then requests on it are plain.  Nobody
+ * else waits while memory is pinned, but who adds a region that overlaps fails already.
+ *
+ * Returns the region's id, 0 or more.
+ * -EINVAL  no range, page_size no power of two, unknown flags, range wraps.
+ * -EEXIST  overlaps a region of the pool, or the tag is taken.
+ * -ENOSPC  not enough free slots next to each other.
+ * -ENOMEM  RLIMIT_MEMLOCK (err->text says how much and what to do) or no memory.
+ * -EFAULT  memory that is not mapped, not writable, or cannot be pinned.
+ * -EOPNOTSUPP  READONLY, and this kernel has no read-only buffers (not with PLAIN).
+ * Others   from io_uring_register(2).
+ * With OPTIONAL only -EINVAL, -EEXIST, -EOPNOTSUPP for READONLY and out of memory
+ * for bookkeeping remain; err->err holds what was forgiven.
+ */
+int io_uring_ext_pool_add(struct io_uring_ext_pool *pool,
+			  const struct io_uring_ext_region *region,
+			  struct io_uring_ext_error *err);
+
+/* The same for a whole arena, with its page size. */
+int io_uring_ext_pool_add_arena(struct io_uring_ext_pool *pool,
+				const struct io_uring_ext_arena *arena,
+				__u64 tag, struct io_uring_ext_error *err);
+
+/* Flags of io_uring_ext_pool_remove_flags() */
+/* The caller knows that no request is in it, and prepares none from now on. */
+#define IO_URING_EXT_REMOVE_IDLE	(1U << 0)
+
+/*
+ * Begin to remove a region.  The anchor lets go at once; each ring lets go in its next
+ * io_uring_ext_ring_sync() or detach, and may use it until then.  When it is gone:
+ * see the top.  Its memory may be added again before that, with another tag.
+ *
+ * Returns the number of rings that have to sync, or were detached with requests in it;
+ * 0: it is gone.
+ * -ENOENT   no such region.
+ * -EALREADY it is being removed.
+ * -EBUSY    slabs are cut from it: destroy them first.
+ * -EINVAL   unknown flags.
+ * Others    from emptying the anchor's slots, with OPTIONAL too: nothing happened.
+ */
+int io_uring_ext_pool_remove_flags(struct io_uring_ext_pool *pool, int id, __u32 flags);
+/* The same without flags. */
+int io_uring_ext_pool_remove(struct io_uring_ext_pool *pool, int id);
+
+/*
+ * Wait until a removed region is gone, @timeout_ns nanoseconds at most
+ * (IO_URING_EXT_UNLIMITED: as long as it takes).  A thread that has rings of the pool must
+ * not wait for itself.
+ *
+ * 0           it is gone, or there never was such a region.
+ * -EBUSY      it was not removed.
+ * -ETIMEDOUT  it is not gone yet.
+ */
+int io_uring_ext_pool_wait_gone(struct io_uring_ext_pool *pool, int id, __u64 timeout_ns);
+
+/* io_uring_ext_region_info.state */
+enum io_uring_ext_region_state {
+	IO_URING_EXT_REGION_ACTIVE = 0,
+	IO_URING_EXT_REGION_LEAVING,	/* removed, not gone yet */
+};
+
+struct io_uring_ext_region_info {
+	void *base;
+	size_t len;
+	__u64 tag;
+	enum io_uring_ext_region_state state;
+	__u32 registered;		/* 1: held by the anchor or, with a tag or
+					   without clones, by a ring */
+	__u32 first_slot;		/* counted from a ring's slot_base */
+	__u32 nr_slots;
+	size_t slot_size;		/* of all but the first and last slot */
+	__u32 rings;			/* that hold it, or have requests in it */
+	__u32 signals;			/* CQEs that are still to come */
+	int err;			/* why it is not registered, or 0 */
+	__u32 late;			/* rings that have not synced since its removal */
+	__u64 register_ns;		/* time that pinning took, 0 with a tag */
+	__u32 orphans;			/* rings that were detached with requests in it:
+					   it will never be gone */
+	__u32 resv32;
+	__u64 resv[1];
+};
+
+/* -ENOENT: no such region, or it is gone and its memory may be freed. */
+int io_uring_ext_pool_region_info(struct io_uring_ext_pool *pool, int id,
+				  struct io_uring_ext_region_info *info);
+
+/*
+ * Which region holds all of @len bytes at @ptr?  Its id, or -ENOENT.  *@slot (may
+ * be NULL) is the slot of @ptr counted from slot_base; *@straddles (may be NULL) is
+ * 1 if the range crosses into another slot.  Takes the pool's lock; rings have
+ * io_uring_ext_ring_index() for the path of an I/O.
+ */
+int io_uring_ext_pool_lookup(struct io_uring_ext_pool *pool, const void *ptr,
+			     size_t len, unsigned *slot, int *straddles);
+
+struct io_uring_ext_pool_stats {
+	__u64 bytes;			/* in all regions */
+	__u64 registered_bytes;		/* of them registered with the anchor */
+	__u32 regions;			/* that were not removed */
+	__u32 slots;			/* in use */
+	__u32 rings;			/* attached */
+	__u32 cloning;			/* 1: rings are given clones */
+	__u64 registers;		/* slots registered by pool and rings */
+	__u64 clones;			/* slots cloned into rings */
+	__u64 register_ns;		/* time in register calls */
+	__u64 clone_ns;			/* time in clone calls */
+	__u64 failures;			/* register or clone calls that failed */
+	__u64 resv[4];
+};
+
+int io_uring_ext_pool_stats(struct io_uring_ext_pool *pool,
+			    struct io_uring_ext_pool_stats *stats);
+
+/* What the kernel allows, as found when the pool was made.  Lives as the pool. */
+const struct io_uring_ext_caps *
+io_uring_ext_pool_caps(const struct io_uring_ext_pool *pool);
+
+/* ---- rings of a pool ------------------------------------------------------ */
+
+/* io_uring_ext_ring_params.flags */
+/* The fd is the index of a registered ring (IORING_REGISTER_RING_FDS) of this thread. */
+#define IO_URING_EXT_RING_REGISTERED	(1U << 0)
+/* When a region is removed, a CQE with @wake_data and a result of 0 is posted on the
+   ring: it is to sync.  Needs IO_URING_EXT_CAP_MSG; not with REGISTERED. */
+#define IO_URING_EXT_RING_WAKE_MSG	(1U << 1)
+/* When a region is removed, 1 is written to @wake_fd, an eventfd of the caller's, which is
+   open until detach. */
+#define IO_URING_EXT_RING_WAKE_EVENTFD	(1U << 2)
+
+struct io_uring_ext_ring_params {
+	__u32 slot_base;		/* first table entry that is the pool's */
+	__u32 flags;			/* IO_URING_EXT_RING_* */
+	__u64 wake_data;
+	__s32 wake_fd;
+	__u32 resv32;
+	__u64 resv[4];
+};
+
+/*
+ * Attach a ring: give it the pool's regions in its table entries @slot_base and up,
+ * which the caller leaves to the pool.  If it has no table, one is made now, also for an
+ * empty pool, but not with PLAIN.  It has all entries below @slot_base and those that the
+ * pool needs, becomes longer as needed, and stays after detach.  Entries outside the
+ * pool's range are not touched.  The same ring may not be attached twice in overlapping
+ * ranges (not checked).  Call it in the thread that submits to the ring (a ring with
+ * IORING_SETUP_SINGLE_ISSUER demands it); a ring with IORING_SETUP_R_DISABLED may be
+ * attached before it is enabled.
+ *
+ * The library keeps an fd of its own for the ring: the caller's may be closed at once,
+ * and is never looked at again; but the ring is not gone before it is detached.  With
+ * REGISTERED there is none: detach the ring before its index is given up.
+ *
+ * Costs two system calls or three where all slots of the pool's regions are next to each
+ * other, and one more for each gap.
+ *
+ * -EINVAL  slot_base + nr_slots is beyond the kernel's table size, or parameters that
+ *          make no sense.
+ * -EBADF   no such fd.
+ * -EOPNOTSUPP  the fd is no ring; WAKE_MSG, and the kernel has no such messages.
+ * -ENOSPC  the ring has a table that is too small, and no clones to extend it.
+ * -EEXIST  SINGLE_ISSUER, and this is not the thread.
+ * -EACCES  the ring's restrictions forbid it.
+ * -ENOMEM  RLIMIT_MEMLOCK or no memory.
+ * Others   from fcntl(2), io_uring_register(2).
+ * With OPTIONAL only -EINVAL, -EBADF, -EOPNOTSUPP of WAKE_MSG and out of memory for
+ * bookkeeping remain; err->err holds what was forgiven.
+ */
+int io_uring_ext_ring_attach_fd(struct io_uring_ext_ring **r,
+				struct io_uring_ext_pool *pool, int fd,
+				const struct io_uring_ext_ring_params *p,
+				struct io_uring_ext_error *err);
+
+/* The same for a ring of liburing: by its fd, or, if that was closed, by its index. */
+int io_uring_ext_ring_attach(struct io_uring_ext_ring **r,
+			     struct io_uring_ext_pool *pool,
+			     struct io_uring *ring, unsigned slot_base,
+			     struct io_uring_ext_error *err);
+
+/*
+ * Empty the ring's entries and leave the pool.  NULL is fine.  Complete all requests
+ * first, and hand in their tickets and signals, or call io_uring_ext_ring_idle(): a
+ * region with requests of which nothing is known then will never be gone.  A CQE with a
+ * region's tag may still arrive and can be ignored.
+ *
+ * 0, or the error of emptying the entries; @r is gone in any case.
+ */
+int io_uring_ext_ring_detach(struct io_uring_ext_ring *r);
+
+/*
+ * The same without touching the ring: for one that was exited, and was attached by its
+ * registered index.  Entries that it may still have stay as they are.
+ */
+void io_uring_ext_ring_forget(struct io_uring_ext_ring *r);
+
+/* 1 if the pool has changed since the ring's last sync.  One atomic load. */
+int io_uring_ext_ring_stale(const struct io_uring_ext_ring *r);
+
+/*
+ * Take over regions that were added and let go of those that were removed.  Cheap
+ * when nothing changed, and else costs by what changed.
+ *
+ * Returns the number of removed regions that are gone by this call.
+ * Errors as io_uring_ext_ring_attach(): the first one met.  A region that could
+ * not be taken over is plain on this ring, and is tried again by the next sync after
+ * the pool changed; the others are taken over nevertheless.
+ * Entries of removed regions that cannot be emptied are an error with OPTIONAL too:
+ * the memory is still pinned.  The next sync tries again.
+ * -ENOMEM for want of memory for bookkeeping: nothing happened, the ring is still stale.
+ */
+int io_uring_ext_ring_sync(struct io_uring_ext_ring *r,
+			   struct io_uring_ext_error *err);
+
+/*
+ * Hand over a CQE's user_data that may be a region's tag.  After a region with a
+ * tag was let go of, the ring posts one CQE per slot, each once the last request
+ * on that slot is complete.
+ *
+ * 1        the region is gone, its memory may be freed.
+ * 0        a region's signal, and not the last thing that it waits for.
+ * -ENOENT  not a signal that this ring waits for.
+ */
+int io_uring_ext_ring_signal(struct io_uring_ext_ring *r, __u64 tag);
+
+/*
+ * The ticket of the request that was prepared last on this ring; 0: none is needed.
+ * Hand it in when the request is complete: with the CQE that has no IORING_CQE_F_MORE, or
+ * when it is not going to be submitted.
+ */
+__u64 io_uring_ext_ring_ticket(const struct io_uring_ext_ring *r);
+
+/*
+ * The request with this ticket is complete.
+ *
+ * Returns the number of regions that are gone by this call; 0 for a ticket of 0.
+ * -ENOENT  no request of this ring has that ticket, or not any more.
+ */
+int io_uring_ext_ring_done(struct io_uring_ext_ring *r, __u64 ticket);
+
+/*
+ * All requests that were prepared on this ring are complete: their tickets and signals
+ * are not needed any more.  Returns the number of regions that are gone by this call.
+ */
+int io_uring_ext_ring_idle(struct io_uring_ext_ring *r);
+
+/*
+ * The table entry for @len bytes at @ptr on this ring: 0 or more.
+ * -ERANGE  the range straddles: *@fit (may be NULL) is the bytes from @ptr that
+ *          lie in one slot.
+ * -ENOENT  not all in one region, or not registered on this ring.
+ */
+int io_uring_ext_ring_index(struct io_uring_ext_ring *r, const void *ptr,
+			    size_t len, size_t *fit);
+
+struct io_uring_ext_ring_stats {
+	__u64 fixed;			/* requests prepared fixed */
+	__u64 plain;			/* prepared plain: the sum of the next four */
+	__u64 plain_unregistered;	/* in a region, not registered here */
+	__u64 plain_outside;		/* in no region that this ring knows */
+	__u64 plain_straddle;		/* crosses slots, or iovecs in several */
+	__u64 plain_unable;		/* the kernel, the length or the region forbids it */
+	__u32 regions;			/* held */
+	__u32 slots;			/* held */
+	__u64 syncs;			/* that found something to do */
+	__u32 leaving;			/* removed regions that wait for requests of this
+					   ring, or for its entries to be emptied */
+	__u32 resv32;
+	__u64 resv[3];
+};
+
+int io_uring_ext_ring_stats(const struct io_uring_ext_ring *r,
+			    struct io_uring_ext_ring_stats *stats);
+
+/* What can be done on this ring; found out by the first call.  Lives as @r. */
+const struct io_uring_ext_caps *io_uring_ext_ring_caps(struct io_uring_ext_ring *r);
+
+/*
+ * Prepare a request, fixed if it can be, else plain.  As with the io_uring_prep_*()
+ * functions of liburing the sqe's flags and user_data are the caller's to set
+ * afterwards; all of the sqe but user_data is written.  Offsets and lengths are
+ * bytes.
+ *
+ * 1: fixed, 0: plain.  They do not fail; a wrong fd or address shows in the CQE.
+ * io_uring_ext_ring_ticket() then gives the ticket of the request.
+ *
+ * Reads into a region that is a source only are plain.
+ * readv and writev are fixed where all vectors lie in one slot (6.15).  send_zc
+ * needs 6.0 in either form.  @zc_flags are IORING_SEND_ZC_* and IORING_RECVSEND_*.
+ */
+int io_uring_ext_prep_read(struct io_uring_ext_ring *r, struct io_uring_sqe *sqe,
+			   int fd, void *buf, unsigned nbytes, __u64 offset);
+int io_uring_ext_prep_write(struct io_uring_ext_ring *r, struct io_uring_sqe *sqe,
+			    int fd, const void *buf, unsigned nbytes, __u64 offset);
+int io_uring_ext_prep_readv(struct io_uring_ext_ring *r, struct io_uring_sqe *sqe,
+			    int fd, const struct iovec *iovecs, unsigned nr_vecs,
+			    __u64 offset, int rw_flags);
+int io_uring_ext_prep_writev(struct io_uring_ext_ring *r, struct io_uring_sqe *sqe,
+			     int fd, const struct iovec *iovecs, unsigned nr_vecs,
+			     __u64 offset, int rw_flags);
+int io_uring_ext_prep_send_zc(struct io_uring_ext_ring *r, struct io_uring_sqe *sqe,
+			      int sockfd, const void *buf, unsigned len, int msg_flags,
+			      unsigned zc_flags);
+
+/* ---- slab: slices that never straddle ------------------------------------- */
+
+struct io_uring_ext_slab;
+
+/* Flags of io_uring_ext_slab_create() */
+/*
+ * Catch double put and use after put: free slices are filled with a pattern, which
+ * get checks.  Costs a write and a read of every slice; a slice that was written
+ * while free is counted in stats.damaged and not handed out again.  Not for a region
+ * with IO_URING_EXT_REGION_READONLY: there is nothing that could be written.
+ */
+#define IO_URING_EXT_SLAB_DEBUG		(1U << 0)
+
+struct io_uring_ext_slab_params {
+	__u64 offset;			/* bytes of the region before the slab */
+	__u64 len;			/* bytes of the slab; 0: the rest of the region */
+	__u64 slice;			/* bytes of a slice */
+	__u64 align;			/* of slices, a power of two; 0: none, as the region */
+	__u32 flags;			/* IO_URING_EXT_SLAB_* */
+	__u32 resv32;
+	__u64 resv[4];
+};
+
+/*
+ * Cut a part of region @id of @pool into slices.  As long as the slab lives that part
+ * is its own, and the region cannot be removed.
+ *
+ * -EINVAL  slice is 0, or larger than the part or its slots; the part is not inside;
+ *          align no power of two, or larger than a slot; unknown flags; DEBUG for a
+ *          READONLY region.
+ * -ENOENT  no such region, or it is being removed.
+ * -EEXIST  another slab has some of the part.
+ * -EOVERFLOW  2^32 - 1 slices or more.
+ * -ENOMEM  no memory for bookkeeping (4 bytes a slice, 5 with DEBUG).
+ */
+int io_uring_ext_slab_create_part(struct io_uring_ext_slab **slab,
+				  struct io_uring_ext_pool *pool, int id,
+				  const struct io_uring_ext_slab_params *p);
+
+/* All of the region, in slices without alignment. */
+int io_uring_ext_slab_create(struct io_uring_ext_slab **slab,
+			     struct io_uring_ext_pool *pool, int id, size_t slice,
+			     unsigned flags);
+
+/*
+ * The same for memory without a pool, of which nobody knows whether another has it.  No
+ * slice crosses a multiple of @boundary counted from @base; 0: no boundaries.
+ */
+int io_uring_ext_slab_create_mem(struct io_uring_ext_slab **slab, void *base,
+				 size_t len, size_t slice, size_t boundary,
+				 unsigned flags);
+
+/* -EBUSY: slices are still handed out, or there are caches; nothing happened. */
+int io_uring_ext_slab_destroy(struct io_uring_ext_slab *slab);
+
+/* A slice, or NULL if all are handed out.  Lock-free; any thread. */
+void *io_uring_ext_slab_get(struct io_uring_ext_slab *slab);
+
+/*
+ * A slice in *@slice; if all are handed out wait for one, @timeout_ns nanoseconds at
+ * most (IO_URING_EXT_UNLIMITED: as long as it takes).
+ *
+ * -ETIMEDOUT  none came back.
+ * -ESHUTDOWN  the slab is drained: io_uring_ext_slab_drain().
+ */
+int io_uring_ext_slab_get_wait(struct io_uring_ext_slab *slab, void **slice,
+			       __u64 timeout_ns);
+
+/*
+ * Give a slice back; any address inside it will do.  Any thread; lock-free but for
+ * waking those that wait.
+ * -EINVAL    not an address of a slice.
+ * -EALREADY  it is not handed out (DEBUG only; without it this corrupts the slab,
+ *            as it does with any allocator).
+ */
+int io_uring_ext_slab_put(struct io_uring_ext_slab *slab, void *ptr);
+
+/*
+ * Hand out no more slices, for good, and wait until all are back.
+ * -ETIMEDOUT  some are not; it can be called again.
+ */
+int io_uring_ext_slab_drain(struct io_uring_ext_slab *slab, __u64 timeout_ns);
+
+/*
+ * A cache of slices for one thread, which gets and puts them without atomic
+ * operations.  Slices in it count as handed out; while somebody waits for a slice, or the
+ * slab is drained, slices are not kept.  With DEBUG nothing is kept.
+ */
+struct io_uring_ext_slab_cache;
+
+#define IO_URING_EXT_SLAB_CACHE_MAX	4096U
+
+/* @slices are kept at most; 0: 32. */
+int io_uring_ext_slab_cache_create(struct io_uring_ext_slab_cache **cache,
+				   struct io_uring_ext_slab *slab, unsigned slices);
+/* Gives back what is in it. */
+void io_uring_ext_slab_cache_destroy(struct io_uring_ext_slab_cache *cache);
+void *io_uring_ext_slab_cache_get(struct io_uring_ext_slab_cache *cache);
+/* An address that is in no slice is found out when the slab gets it back. */
+int io_uring_ext_slab_cache_put(struct io_uring_ext_slab_cache *cache, void *ptr);
+
+struct io_uring_ext_slab_stats {
+	__u64 slices;
+	__u64 in_use;
+	size_t slice;			/* bytes */
+	size_t wasted;			/* bytes before boundaries and at the end */
+	__u64 gets;			/* that gave a slice */
+	__u64 empty;			/* gets that found none */
+	__u64 double_puts;		/* DEBUG */
+	__u64 damaged;			/* DEBUG */
+	__u64 resv[2];
+};
+
+int io_uring_ext_slab_stats(const struct io_uring_ext_slab *slab,
+			    struct io_uring_ext_slab_stats *stats);
+
+/* ---- O_DIRECT: what a file asks of memory ---------------------------------- */
+
+struct io_uring_ext_direct {
+	__u32 mem_align;		/* of addresses, bytes */
+	__u32 offset_align;		/* of offsets in the file, and of lengths */
+	__u32 source;			/* enum io_uring_ext_source */
+	__u32 resv32;
+	__u64 resv[3];
+};
+
+/*
+ * What direct I/O on @fd needs; slices with @mem_align as their alignment fit any such
+ * file.  Kernel needed: 6.1; before it, and on file systems that do not tell, the page
+ * size is IO_URING_EXT_ASSUMED.
+ *
+ * -EOPNOTSUPP  the file has no direct I/O.
+ * -EINVAL      @direct is NULL.
+ * Others       from statx(2).
+ */
+int io_uring_ext_direct_query(int fd, struct io_uring_ext_direct *direct);
+
+/* 1: @len bytes at @buf can be read or written directly at @offset; 0: not. */
+int io_uring_ext_direct_fits(const struct io_uring_ext_direct *direct, const void *buf,
+			     __u64 len, __u64 offset);
+
+/* ---- layout: how a buffer lies in memory ----------------------------------- */
+
+/* How a layout was found out. */
+enum io_uring_ext_layout_source {
+	IO_URING_EXT_LAYOUT_KERNEL = 0,	/* told by the kernel's buffer table */
+	IO_URING_EXT_LAYOUT_PAGEMAP,	/* estimate: page frames (root) */
+	IO_URING_EXT_LAYOUT_SMAPS,	/* estimate: page sizes in smaps */
+};
+
+/* io_uring_ext_layout.flags */
+#define IO_URING_EXT_LAYOUT_ESTIMATE	(1U << 0) /* not told by the kernel */
+/* interior runs are one size; told by the kernel: multiples of one size */
+#define IO_URING_EXT_LAYOUT_UNIFORM	(1U << 1)
+#define IO_URING_EXT_LAYOUT_READONLY	(1U << 2)
+#define IO_URING_EXT_LAYOUT_KBUF	(1U << 3) /* the kernel's own memory */
+
+struct io_uring_ext_layout {
+	enum io_uring_ext_layout_source source;
+	__u32 flags;			/* IO_URING_EXT_LAYOUT_* */
+	__u64 len;			/* bytes looked at */
+	__u64 present;			/* of them in memory */
+	__u64 runs;
+	__u64 smallest;			/* bytes of the smallest and largest run */
+	__u64 largest;
+	/* IO_URING_EXT_UNLIMITED where the kernel does not tell */
+	__u64 metadata;			/* bytes of the kernel's tables */
+	/* Bytes that registering added to what counts towards RLIMIT_MEMLOCK */
+	__u64 charged;
+	__u64 resv[4];
+};
+
+/*
+ * The layout of entry @index of @ring, which was registered as @len bytes at @base;
+ * from the kernel where IO_URING_EXT_CAP_LAYOUT is there, which then knows @base and
+ * @len itself; else as io_uring_ext_layout_estimate().  The kernel counts the runs
+ * when it is asked: not for the path of requests.
+ *
+ * From the kernel:
+ * -EINVAL  beyond the end of the table.
+ * -ENOENT  the entry is empty.
+ * -ENXIO   there is no table.
+ * -EEXIST  the ring belongs to another thread (IORING_SETUP_SINGLE_ISSUER).
+ */
+int io_uring_ext_layout(struct io_uring *ring, unsigned index, const void *base,
+			size_t len, struct io_uring_ext_layout *layout);
+
+/*
+ * Estimate the runs of @len bytes at @base of process @pid (0: this one) from
+ * /proc: by page frames and their flags where the caller may see them
+ * (CAP_SYS_ADMIN), else from the page sizes that smaps shows.  If @map is not NULL,
+ * @cells bytes are written: cell i describes the i-th of @cells equal parts as the
+ * log2 of the smallest run that touches it, 0 where a page is not present.
+ *
+ * -EINVAL  no range, or @map without @cells.
+ * -ENOENT  the range is not mapped.
+ * -ESRCH, -EACCES ...  from opening /proc.
+ */
+int io_uring_ext_layout_estimate(pid_t pid, const void *base, size_t len,
+				 struct io_uring_ext_layout *layout,
+				 unsigned char *map, unsigned cells);
+
+/* ---- update: all or a reason ----------------------------------------------- */
+
+/* io_uring_ext_update.flags */
+#define IO_URING_EXT_UPDATE_UNDO	(1U << 0) /* all or nothing */
+
+struct io_uring_ext_update {
+	__u32 off;			/* first entry */
+	__u32 nr;			/* number of entries */
+	const struct iovec *iovecs;	/* {NULL, 0} empties an entry */
+	const __u64 *tags;		/* NULL: none */
+	/*
+	 * With UNDO: what the entries hold now, put back if a later one fails (the
+	 * kernel cannot be asked).  NULL: they are empty now.
+	 */
+	const struct iovec *old_iovecs;
+	const __u64 *old_tags;
+	__u32 flags;			/* IO_URING_EXT_UPDATE_* */
+	__u32 resv32;
+	__u64 resv[2];
+};
+
+/*
+ * Change entries of a ring's buffer table.  The kernel stops at the first entry
+ * that fails and reports only how far it came; this goes on, and so learns why.
+ *
+ * 0 when all @nr entries are changed.  Else the errno of the entry that failed;
+ * err->entry is its index in the table, err->done the entries that are changed
+ * (0 after a successful undo; if the undo failed too, err->stage is
+ * IO_URING_EXT_STAGE_UNDO, and err->text says why).  Registering a region of several
+ * slots is undone, and tells, in the same way.
+ *
+ * -EINVAL  nothing to do, beyond the table, or a tag for an empty entry.
+ * -ENXIO   the ring has no table.
+ * -ENOMEM, -EFAULT, -EOVERFLOW, -EACCES, -EEXIST  as for registering.
+ */
+int io_uring_ext_update_buffers(struct io_uring *ring,
+				const struct io_uring_ext_update *up,
+				struct io_uring_ext_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
