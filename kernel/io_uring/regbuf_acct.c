@@ -422,4 +422,4 @@ static int __init regbuf_acct_init(void)
 {
 	return rhashtable_init(&regbuf_accts, &regbuf_acct_params);
 }
-__initcall(regbuf_acct_init);
+device_initcall(regbuf_acct_init);

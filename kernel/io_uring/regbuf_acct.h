@@ -42,7 +42,7 @@ struct io_regbuf_acct {
 	struct io_regbuf_acct_key	key;
 	refcount_t			refs;
 	struct rcu_head			rcu;
-	spinlock_t			lock;
+	spinlock_t			lock;	/* of blocks */
 	struct xarray			blocks[MAX_FOLIO_ORDER + 1];
 };
 

@@ -333,6 +333,7 @@ int io_sqe_buffers_update(struct io_ring_ctx *ctx,
 	}
 
 	WRITE_ONCE(ctx->buf_busy_start, up->offset);
+	/* Pairs with io_buffer_slot_busy(): the start of these, not of others */
 	smp_store_release(&ctx->buf_busy_nr, nr_args);
 	ret = io_buffers_fill(ctx, up->offset, &args, nodes, nr_args);
 	WRITE_ONCE(ctx->buf_busy_nr, 0);
@@ -345,6 +346,7 @@ int io_sqe_buffers_update(struct io_ring_ctx *ctx,
 /* Is an update about to fill this slot? */
 bool io_buffer_slot_busy(struct io_ring_ctx *ctx, unsigned int slot)
 {
+	/* Pairs with io_sqe_buffers_update() */
 	unsigned int nr = smp_load_acquire(&ctx->buf_busy_nr);
 
 	return slot - READ_ONCE(ctx->buf_busy_start) < nr;
