@@ -141,13 +141,15 @@ static void some_bytes(struct import *t, unsigned int i, bool across)
 
 	/* Also all of the bvec and its last byte */
 	left = fake_rnd(fb, 4) ? len - skip : fake_rnd(fb, 2) ? len : 1;
+	/* 1024 of these are not more than a request can be. */
+	left = min_t(u32, left, SZ_1M);
 	offset += len - skip - left;
 	if (!across || nr == t->imu->nr_bvecs - 1)
 		set_iov(t, i, offset, 1 + fake_rnd(fb, left));
 	else
 		set_iov(t, i, offset, left + 1 +
 			fake_rnd(fb, min_t(u64, t->imu->len - offset - left,
-					   fake_rnd(fb, 2) ? SZ_4K : SZ_4M)));
+					   fake_rnd(fb, 2) ? SZ_4K : SZ_512K)));
 }
 
 /* One pass, two, and the switch between them at every iovec */
