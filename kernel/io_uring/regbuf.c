@@ -36,13 +36,13 @@ static struct io_mapped_ubuf *io_alloc_kbuf(struct io_ring_ctx *ctx,
 {
 	struct io_mapped_ubuf *imu;
 
-	if (nr_bvecs <= IO_CACHED_BVECS_SEGS) {
-		imu = io_cache_alloc(&ctx->imu_cache, GFP_KERNEL);
+	if (nr_bvecs <= IO_CACHED_KBUF_SEGS) {
+		imu = io_cache_alloc(&ctx->imu_cache, GFP_KERNEL_ACCOUNT);
 		if (imu)
 			imu->flags = IO_REGBUF_F_KBUF | IO_REGBUF_F_CACHED;
 		return imu;
 	}
-	imu = kvmalloc_flex(*imu, bvec, nr_bvecs);
+	imu = kvmalloc_flex(*imu, bvec, nr_bvecs, GFP_KERNEL_ACCOUNT);
 	if (imu)
 		imu->flags = IO_REGBUF_F_KBUF;
 	return imu;
@@ -291,12 +291,18 @@ void io_regbuf_put_locked(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu)
 		io_free_kbuf(ctx, imu);
 		return;
 	}
+	/* What is small is not worth a delay, nor a limit that seems used up. */
+	if (imu->nr_bvecs <= IO_CACHED_BVECS_SEGS) {
+		io_regbuf_release(imu);
+		kvfree(imu);
+		return;
+	}
 	init_task_work(&imu->task_work, io_regbuf_free_task_work);
 	if (!(current->flags & PF_KTHREAD) &&
 	    !task_work_add(current, &imu->task_work, TWA_RESUME))
 		return;
 	if (llist_add(&imu->late, &io_regbuf_late))
-		queue_work(system_unbound_wq, &io_regbuf_late_work);
+		queue_work(system_dfl_wq, &io_regbuf_late_work);
 }
 
 static struct io_mapped_ubuf *io_kernel_buffer_init(struct io_ring_ctx *ctx,

@@ -22,7 +22,10 @@
 					 IO_URING_REGBUF_FEATURE_READ_ONLY | \
 					 IO_URING_REGBUF_FEATURE_LAYOUT)
 
-/* Bvecs that an entry of a cache has room for: makes it 512 bytes on 64 bit */
+/* Bvecs that an entry of ->imu_cache has room for: buffers of the kernel */
+#define IO_CACHED_KBUF_SEGS	32
+
+/* The same of ->ubuf_cache: makes it 512 bytes on 64 bit */
 #define IO_CACHED_BVECS_SEGS	29
 
 enum {

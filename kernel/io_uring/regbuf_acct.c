@@ -32,6 +32,9 @@
 /* Makes a block 256 bytes long */
 #define REGBUF_ACCT_BLOCK	63
 
+/* Bvecs that are uncharged with the lock held */
+#define REGBUF_ACCT_BATCH	512
+
 struct regbuf_acct_block {
 	/* folios that have users */
 	u32	nr;
@@ -360,7 +363,7 @@ static int regbuf_charge_wait(struct regbuf_charge *c,
 	long more;
 	int ret;
 
-	regbuf_charge_unlock(c);
+	/* Not before it is charged: others rely on what is counted. */
 	more = c->nr_pages + regbuf_runs_folio_pages(runs, it) - c->reserved;
 	if (more > 0) {
 		ret = io_account_mem(c->acct->key.user, c->acct->key.mm, more);
@@ -368,6 +371,7 @@ static int regbuf_charge_wait(struct regbuf_charge *c,
 			return ret;
 		c->reserved += more;
 	}
+	regbuf_charge_unlock(c);
 	return regbuf_charge_add_block(c, GFP_KERNEL_ACCOUNT);
 }
 
@@ -392,7 +396,8 @@ int regbuf_charge_runs(struct regbuf_charge *c, const struct pin_runs *runs,
 	if (unlikely(ret)) {
 		c->folio = folio;
 		regbuf_uncount_runs(c, runs, from, it.i);
-		regbuf_charge_settle(c);
+		/* What is left has others by now, and was reserved. */
+		WARN_ON_ONCE(regbuf_charge_settle(c));
 		c->folio = folio;
 	}
 	regbuf_charge_unlock(c);
@@ -412,10 +417,15 @@ void regbuf_uncharge_runs(struct regbuf_charge *c, const struct pin_runs *runs,
 void regbuf_uncharge_bvecs(struct regbuf_charge *c, const struct bio_vec *bvec,
 			   const struct bio_vec *end)
 {
-	for (; bvec < end; bvec++)
-		regbuf_uncount(c, page_to_pfn(bvec->bv_page));
-	regbuf_charge_settle(c);
-	regbuf_charge_unlock(c);
+	while (bvec < end) {
+		const struct bio_vec *stop;
+
+		stop = bvec + min_t(size_t, end - bvec, REGBUF_ACCT_BATCH);
+		for (; bvec < stop; bvec++)
+			regbuf_uncount(c, page_to_pfn(bvec->bv_page));
+		regbuf_charge_settle(c);
+		regbuf_charge_unlock(c);
+	}
 }
 
 static int __init regbuf_acct_init(void)

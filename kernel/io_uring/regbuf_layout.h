@@ -368,6 +368,7 @@ static inline bool regbuf_fill_in_place(struct io_mapped_ubuf *imu, u32 nr_runs)
 	struct regbuf_layout l;
 	u32 i;
 
+	imu->nr_bvecs = nr_runs;
 	if (nr_runs == 1) {
 		l.shift = IO_REGBUF_MAX_SHIFT;
 	} else {
@@ -377,7 +378,6 @@ static inline bool regbuf_fill_in_place(struct io_mapped_ubuf *imu, u32 nr_runs)
 		if (l.nr_bvecs != nr_runs)
 			return false;
 	}
-	imu->nr_bvecs = nr_runs;
 	imu->layout = IO_REGBUF_UNIFORM;
 	imu->shift = l.shift;
 	regbuf_trim(imu);

@@ -19,6 +19,9 @@
 #include "regbuf.h"
 #include "rsrc.h"
 
+/* Bvecs that are looked at before others can change the mappings */
+#define REGBUF_TELL_BATCH	1024
+
 /* Bytes that are allocated for the buffer, those of its pages aside */
 u64 io_regbuf_metadata(const struct io_mapped_ubuf *imu)
 {
@@ -26,6 +29,8 @@ u64 io_regbuf_metadata(const struct io_mapped_ubuf *imu)
 
 	if (imu->flags & IO_REGBUF_F_CACHED)
 		return struct_size_t(struct io_mapped_ubuf, bvec,
+				     imu->flags & IO_REGBUF_F_KBUF ?
+				     IO_CACHED_KBUF_SEGS :
 				     IO_CACHED_BVECS_SEGS);
 
 	bytes = sizeof(*imu) + (u64)imu->nr_bvecs * sizeof(struct bio_vec);
@@ -120,7 +125,7 @@ static int io_regbuf_may_tell(struct io_ring_ctx *ctx,
 			      const struct io_mapped_ubuf *imu)
 {
 	struct mm_struct *mm = current->mm;
-	unsigned long addr = imu->ubuf;
+	unsigned long addr = untagged_addr(imu->ubuf);
 	unsigned int i;
 	int ret = 0;
 
@@ -139,9 +144,14 @@ static int io_regbuf_may_tell(struct io_ring_ctx *ctx,
 		if (!folio_test_anon(folio) &&
 		    !io_regbuf_may_tell_file(mm, addr, end, folio))
 			ret = -EACCES;
-		else if (fatal_signal_pending(current))
-			ret = -EINTR;
 		addr = end;
+		/* What is told is true of some moment, whatever comes between. */
+		if (i % REGBUF_TELL_BATCH == REGBUF_TELL_BATCH - 1) {
+			mmap_read_unlock(mm);
+			cond_resched();
+			if (mmap_read_lock_killable(mm))
+				return -EINTR;
+		}
 	}
 	mmap_read_unlock(mm);
 	return ret;

@@ -326,6 +326,9 @@ int io_sqe_buffers_update(struct io_ring_ctx *ctx,
 		return -ENXIO;
 	if (up->offset + nr_args > ctx->buf_table.nr)
 		return -EINVAL;
+	/* Only a new table can be empty without iovecs that say so. */
+	if (!args.iovs)
+		return -EFAULT;
 	if (nr_args > ARRAY_SIZE(few)) {
 		nodes = kvmalloc_objs(*nodes, nr_args, GFP_KERNEL_ACCOUNT);
 		if (!nodes)
@@ -393,7 +396,9 @@ static int io_clone_alloc(struct io_ring_ctx *ctx,
 	unsigned int i;
 
 	for (i = 0; i < nr; i++) {
-		if (!READ_ONCE(src->nodes[src_off + i]))
+		unsigned int slot = array_index_nospec(src_off + i, src->nr);
+
+		if (!READ_ONCE(src->nodes[slot]))
 			continue;
 		data->nodes[dst_off + i] = io_buf_node_alloc(ctx);
 		if (data->nodes[dst_off + i])
@@ -410,7 +415,7 @@ static int io_clone_alloc(struct io_ring_ctx *ctx,
  * have come or gone since they were allocated: one that came is not cloned,
  * and the node for one that went is left to the caller.
  */
-static struct io_rsrc_node *io_clone_slots(const struct io_rsrc_data *src,
+static struct io_rsrc_node *io_clone_slots(struct io_rsrc_data *src,
 					   unsigned int src_off,
 					   struct io_rsrc_data *data,
 					   unsigned int dst_off,
@@ -420,11 +425,12 @@ static struct io_rsrc_node *io_clone_slots(const struct io_rsrc_data *src,
 	unsigned int i;
 
 	for (i = 0; i < nr; i++) {
-		struct io_rsrc_node *src_node = src->nodes[src_off + i];
+		struct io_rsrc_node *src_node;
 		struct io_rsrc_node *node = data->nodes[dst_off + i];
 
 		if (!node)
 			continue;
+		src_node = io_rsrc_node_lookup(src, src_off + i);
 		if (src_node) {
 			node->buf = src_node->buf;
 			refcount_inc(&node->buf->refs);
