@@ -59,16 +59,29 @@ static void io_free_kbuf(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu)
 /* User buffers whose last request ended where no task returns to user space */
 static LLIST_HEAD(io_regbuf_late);
 
-static struct io_mapped_ubuf *io_regbuf_alloc(const struct regbuf_layout *layout)
+static struct io_mapped_ubuf *io_regbuf_alloc(struct io_ring_ctx *ctx,
+					      const struct regbuf_layout *layout)
 {
 	u64 bytes = layout->bytes + sizeof(struct io_mapped_ubuf);
+	struct io_mapped_ubuf *imu;
+
+	if (layout->bytes <= IO_CACHED_BVECS_SEGS * sizeof(struct bio_vec)) {
+		imu = io_cache_alloc(&ctx->ubuf_cache, GFP_KERNEL_ACCOUNT);
+		if (imu)
+			imu->flags = IO_REGBUF_F_CACHED;
+		return imu;
+	}
 
 	if (layout->nr_bvecs > UINT_MAX || bytes > SIZE_MAX)
 		return NULL;
 	/* More than kvmalloc() allows are 512 GiB of single pages. */
 	if (bytes <= INT_MAX)
-		return kvmalloc(bytes, GFP_KERNEL_ACCOUNT);
-	return __vmalloc(bytes, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+		imu = kvmalloc(bytes, GFP_KERNEL_ACCOUNT);
+	else
+		imu = __vmalloc(bytes, GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	if (imu)
+		imu->flags = 0;
+	return imu;
 }
 
 /* Uncharge and release the runs of a buffer, a bounded number at a time. */
@@ -154,14 +167,14 @@ static struct io_mapped_ubuf *io_regbuf_pin(struct io_ring_ctx *ctx,
 	regbuf_choose_layout(&stage.tally, &layout);
 	regbuf_stage_shrink(&stage, &layout);
 	ret = -ENOMEM;
-	imu = io_regbuf_alloc(&layout);
+	imu = io_regbuf_alloc(ctx, &layout);
 	if (!imu)
 		goto fail;
 
 	/* store original address for later verification */
 	imu->ubuf = uaddr;
 	imu->len = len;
-	imu->flags = io_regbuf_charge_flags(&stage.charge);
+	imu->flags |= io_regbuf_charge_flags(&stage.charge);
 	imu->acct_pages = stage.charge.charged;
 	regbuf_fill_begin(&fill, imu, &layout);
 	regbuf_stage_end(&stage, &fill);
@@ -238,11 +251,6 @@ struct io_mapped_ubuf *io_regbuf_register(struct io_ring_ctx *ctx,
 		return ERR_PTR(-EOVERFLOW);
 	nr_pages = (end >> PAGE_SHIFT) - (uaddr >> PAGE_SHIFT);
 
-	if (ctx->user && !ctx->buf_acct) {
-		ctx->buf_acct = io_regbuf_acct_get(ctx->user, ctx->mm_account);
-		if (!ctx->buf_acct)
-			return ERR_PTR(-ENOMEM);
-	}
 	if (dir & IO_BUF_DEST)
 		gup_flags |= FOLL_WRITE;
 

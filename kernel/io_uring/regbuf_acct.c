@@ -315,8 +315,10 @@ static int regbuf_count_runs(struct regbuf_charge *c,
 {
 	struct pin_runs r = *runs;
 
-	if (r.format != PIN_RUNS_PFN)
+	if (r.format == PIN_RUNS_BVEC) {
+		r.format = PIN_RUNS_BVEC;
 		return __regbuf_count_runs(c, r, it);
+	}
 	r.format = PIN_RUNS_PFN;
 	return __regbuf_count_runs(c, r, it);
 }

@@ -24,7 +24,7 @@ struct io_regbuf_acct_key {
  * @node: in the table of all
  * @key: RLIMIT_MEMLOCK of the user is what counts, ->pinned_vm of the mm gets
  *	 the same pages
- * @refs: one for each buffer, and one for each ring that had a buffer
+ * @refs: one for each buffer, and one for each ring
  * @rcu: others may find it until a grace period has passed
  * @lock: protects @blocks, and what is charged for the users that they count
  * @blocks: for each order, how many runs there are in which folio

@@ -225,8 +225,8 @@ static inline void *fuzz_alloc_gfp(size_t bytes, gfp_t gfp)
 #define kmalloc(bytes, gfp)	fuzz_alloc_gfp(bytes, gfp)
 #define kvmalloc(bytes, gfp)	fuzz_alloc_gfp(bytes, gfp)
 #define __vmalloc(bytes, gfp)	fuzz_alloc_gfp(bytes, gfp)
-#define kvmalloc_flex(obj, member, nr)						\
-	fuzz_alloc(sizeof(obj) + (nr) * sizeof((obj).member[0]))
+#define kvmalloc_flex(obj, member, nr, gfp)					\
+	fuzz_alloc_gfp(sizeof(obj) + (nr) * sizeof((obj).member[0]), gfp)
 #define kzalloc_obj(obj, gfp)							\
 	({									\
 		void *zeroed_ = fuzz_alloc_gfp(sizeof(obj), gfp);		\

@@ -197,7 +197,7 @@ static inline int rhashtable_replace_fast(struct rhashtable *ht, struct rhash_he
 }
 
 #define __init
-#define __initcall(fn)	static void __attribute__((constructor)) init_##fn(void) { fn(); }
+#define device_initcall(fn)	static void __attribute__((constructor)) init_##fn(void) { fn(); }
 
 /* No task returns to user space here: what is left to one is done at once, by a worker. */
 #define TWA_RESUME		1

@@ -212,6 +212,9 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 			.ubuf_cache.elem_size = sizeof(struct io_mapped_ubuf) +
 					       IO_CACHED_BVECS_SEGS * sizeof(struct bio_vec),
 		};
+	for (i = 0; i < 2; i++)
+		rings[i].buf_acct = io_regbuf_acct_get(&user, &mm);
+	must(rings[0].buf_acct == rings[1].buf_acct);
 	for (i = 0; i < 24 && in.size; i++) {
 		step(&in);
 		check_all();
