@@ -25,6 +25,7 @@ typedef uint16_t u16;
 typedef uint32_t u32;
 typedef uint64_t u64;
 typedef int32_t s32;
+typedef int64_t s64;
 typedef u64 phys_addr_t;
 typedef unsigned int gfp_t;
 
@@ -40,6 +41,7 @@ typedef unsigned int gfp_t;
 #define FUZZ_IS_CONFIG_MMU	1
 #define FUZZ_IS_CONFIG_PIN_RUNS_KUNIT_TEST	0
 #define EXPORT_SYMBOL_GPL(name)	struct fuzz_semicolon
+#define __uninitialized
 #define BUILD_BUG_ON(condition)	_Static_assert(!(condition), #condition)
 
 void fuzz_fail(const char *file, int line, const char *what) __attribute__((noreturn));
@@ -87,6 +89,7 @@ void fuzz_fail(const char *file, int line, const char *what) __attribute__((nore
 #define TASK_SIZE_MAX		((1UL << 47) - PAGE_SIZE)
 #define MAX_RW_COUNT		(INT_MAX & PAGE_MASK)
 #define BITS_PER_LONG		64
+#define PAGE_ALIGNED(p)		(!offset_in_page(p))
 #define offset_in_page(p)	((unsigned long)(p) & ~PAGE_MASK)
 #define untagged_addr(addr)	(addr)
 
@@ -306,6 +309,7 @@ extern struct page fuzz_pages[];
 #define folio_lock(f)	do { } while (0)
 #define folio_unlock(f)	do { } while (0)
 #define folio_has_pincount(f)	false
+#define folio_ref_count(f)	(((const struct page *)(f))->refs)
 #define atomic_sub(n, v)	(*(v) -= (n))
 #define set_page_private(p, value)	((p)->private = (value))
 #define page_private(p)		((p)->private)
@@ -318,6 +322,7 @@ extern struct page fuzz_pages[];
 #define GUP_PIN_COUNTING_BIAS	1024
 void folio_put_refs(struct folio *folio, int refs);
 void unpin_user_folio(struct folio *folio, unsigned long pins);
+int try_grab_folio(struct folio *folio, int pins, unsigned int flags);
 
 enum node_stat_item {
 	NR_FOLL_PIN_ACQUIRED,
@@ -325,12 +330,19 @@ enum node_stat_item {
 	FUZZ_NR_STATS,
 };
 
+#define GUP_PIN_SLOTS		1
+
 struct gup_pin_stat {
 	enum node_stat_item item;
 	long nr;
 };
 
 extern long fuzz_stats[FUZZ_NR_STATS];
+
+static inline void gup_pin_stat_init(struct gup_pin_stat *stat, enum node_stat_item item)
+{
+	*stat = (struct gup_pin_stat){ .item = item };
+}
 
 static inline void gup_pin_stat_add(struct gup_pin_stat *stat, const struct folio *folio, long nr)
 {
@@ -371,6 +383,20 @@ extern struct task_struct fuzz_task;
 long faultin_page_range(struct mm_struct *mm, unsigned long start, unsigned long end, bool write,
 			int *locked);
 bool fatal_signal_pending(void *task);
+
+/* One that covers a part of memory, and may be the one that is asked for */
+struct vm_area_struct {
+	unsigned long vm_end;
+	unsigned long vm_flags;
+	bool cow;
+};
+
+struct vm_area_struct *lock_vma_under_rcu(void *mm, unsigned long addr);
+void vma_end_read(struct vm_area_struct *vma);
+#define vma_is_cow_mapping(vma)	((vma)->cow)
+#define VM_READ			1ul
+#define VM_IO			2ul
+#define VM_PFNMAP		4ul
 
 unsigned long __get_free_page(gfp_t gfp);
 void free_page(unsigned long addr);

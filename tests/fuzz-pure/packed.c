@@ -45,28 +45,19 @@ static u32 naive_bytes(enum pin_runs_format format, const struct pin_run *run)
 {
 	bool power = __builtin_popcountl(run->nr_pages) == 1;
 
-	if (format == PIN_RUNS_PHYS)
+	if (format != PIN_RUNS_PFN)
 		return 16;
-	if (format == PIN_RUNS_BVEC)
-		return 16 * (u32)((run->nr_pages + (SZ_2G >> PAGE_SHIFT) - 1) / (SZ_2G >> PAGE_SHIFT));
 	return power && run->pfn % run->nr_pages == 0 ? 8 : 12;
 }
 
 static void check_forwards(const struct chunk *chunk)
 {
 	struct pin_runs_iter it = { };
-	struct pin_run run, piece;
+	struct pin_run run;
 	u32 i;
 
 	for (i = 0; i < chunk->nr; i++) {
 		must(pin_runs_next(&chunk->runs, &it, &run));
-		/* 2 GiB at a time */
-		while (run.nr_pages < chunk->list[i].nr_pages &&
-		       chunk->runs.format == PIN_RUNS_BVEC) {
-			must(pin_runs_next(&chunk->runs, &it, &piece));
-			must(piece.pfn == run.pfn + run.nr_pages);
-			run.nr_pages += piece.nr_pages;
-		}
 		must(run.pfn == chunk->list[i].pfn);
 		must(run.nr_pages == chunk->list[i].nr_pages);
 	}
@@ -78,14 +69,8 @@ static void pop(struct chunk *chunk)
 {
 	const struct pin_run *last = &chunk->list[--chunk->nr];
 	u32 room = pin_runs_room(&chunk->runs);
-	struct pin_run run = pin_runs_pop(&chunk->runs), piece;
+	struct pin_run run = pin_runs_pop(&chunk->runs);
 
-	while (run.nr_pages < last->nr_pages && chunk->runs.format == PIN_RUNS_BVEC) {
-		piece = pin_runs_pop(&chunk->runs);
-		must(piece.pfn + piece.nr_pages == run.pfn);
-		run.pfn = piece.pfn;
-		run.nr_pages += piece.nr_pages;
-	}
 	must(run.pfn == last->pfn && run.nr_pages == last->nr_pages);
 	must(pin_runs_room(&chunk->runs) - room == naive_bytes(chunk->runs.format, last));
 }
@@ -118,7 +103,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		room = pin_runs_room(&chunk.runs);
 		want = pin_run_bytes(format, run.pfn, run.nr_pages);
 		must(want == naive_bytes(format, &run));
-		must(want <= PIN_RUN_MAX_BYTES || format != PIN_RUNS_BVEC);
+		must(run.nr_pages <= pin_run_max_pages(format));
 		if (want > room)
 			continue;
 		pin_runs_push(&chunk.runs, run.pfn, run.nr_pages);

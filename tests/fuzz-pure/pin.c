@@ -3,8 +3,8 @@
  * pin_user_runs_fast() with all of mm/pin_runs.c, on made up memory: chunks of all sizes and
  * formats, races with fork(), walks that stop early, faults that fail, signals, and no memory.
  *
- * After each call the runs spell out the page table, each has one pin, they are as long as they
- * can be, and what a failed call took is given back.
+ * After each call the runs spell out the page table, each has one pin or one for each page, they
+ * are as long as they can be, and what a failed call took is given back.
  */
 #include "world.h"
 
@@ -42,7 +42,7 @@ static u32 check_chunk(const struct pin_runs *runs, u32 page)
 		end = run.pfn + run.nr_pages;
 		pages += run.nr_pages;
 		if (!is_zero_pfn(run.pfn))
-			expected[head] ++;
+			expected[head] += runs->per_page ? (u32)run.nr_pages : 1;
 	}
 	must(whole == runs->nr);
 	must(page + pages <= world.nr_pages);
@@ -72,10 +72,18 @@ static void release(struct pin_runs *runs, u8 how)
 {
 	enum unpin_dirty dirty = how % 3;
 
-	if (runs->format == PIN_RUNS_BVEC && how & 4)
+	struct pin_runs_iter it = { };
+	struct pin_run run;
+
+	if (runs->per_page && how & 8) {	/* page by page, and so is a pin for each */
+		while (pin_runs_next(runs, &it, &run))
+			for (; run.nr_pages; run.nr_pages--)
+				unpin_user_folio(pfn_folio(run.pfn), 1);
+	} else if (runs->format == PIN_RUNS_BVEC && !runs->per_page && how & 4) {
 		unpin_user_bvecs(runs->bvecs, runs->nr, dirty);
-	else
+	} else {
 		unpin_user_runs(runs, dirty);
+	}
 	free(runs->entries);
 }
 
@@ -97,7 +105,7 @@ static u32 fill_chunk(struct pin_runs *runs, u32 page, struct input *in, long *e
 		fuzz_fail_alloc = input_back_u8(in) >= 250;
 		before = *runs;
 		ret = pin_user_runs_fast(WORLD_START + ((u64)page << PAGE_SHIFT), nr,
-					 FOLL_WRITE | FOLL_LONGTERM, runs);
+					 FOLL_WRITE | FOLL_LONGTERM, GFP_KERNEL, runs);
 		must(ret && ret <= (long)nr);
 		if (ret < 0)
 			must(runs->nr == before.nr && runs->nr_sizes == before.nr_sizes);
@@ -112,8 +120,7 @@ static u32 fill_chunk(struct pin_runs *runs, u32 page, struct input *in, long *e
 			return page;
 		}
 		if (ret < 0) {
-			must((ret == -EINTR && world.killed) || (ret == -EFAULT && world.fault) ||
-			     (ret == -ENOMEM && !fuzz_fail_alloc));
+			must((ret == -EINTR && world.killed) || (ret == -EFAULT && world.fault));
 			*error = ret;
 			return page;
 		}
@@ -124,7 +131,8 @@ static u32 fill_chunk(struct pin_runs *runs, u32 page, struct input *in, long *e
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
 	struct input in = { data, size };
-	enum pin_runs_format format = input_u8(&in) % 3;
+	u8 how = input_u8(&in);
+	enum pin_runs_format format = how % 3;
 	u8 chunk_size = input_u8(&in);
 	u32 page = 0, start, nr_chunks = 0, errors = 0;
 	long error;
@@ -135,6 +143,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	memset(expected, 0, sizeof(expected));
 	while (page < world.nr_pages && nr_chunks < MAX_CHUNKS) {
 		chunk_init(&chunks[nr_chunks], format, chunk_size);
+		chunks[nr_chunks].per_page = how & 128;
 		start = page;
 		page = fill_chunk(&chunks[nr_chunks], page, &in, &error);
 		must(check_chunk(&chunks[nr_chunks], start) == page - start);

@@ -128,17 +128,38 @@ bool fatal_signal_pending(void *task)
 	return world.killed;
 }
 
-static void pin_folio(unsigned long pfn)
+static void pin_folio(unsigned long pfn, unsigned long pins)
 {
 	if (is_zero_pfn(pfn))
 		return;
-	fuzz_pages[pfn].head->refs += GUP_PIN_COUNTING_BIAS;
-	fuzz_stats[NR_FOLL_PIN_ACQUIRED]++;
+	fuzz_pages[pfn].head->refs += (int)pins * GUP_PIN_COUNTING_BIAS;
+	fuzz_stats[NR_FOLL_PIN_ACQUIRED] += (long)pins;
 }
 
-static void unpin_folio(unsigned long pfn)
+/* There may be none to be had, or one that ends early. It is held for one section. */
+static struct vm_area_struct vma;
+static bool vma_held;
+
+struct vm_area_struct *lock_vma_under_rcu(void *mm, unsigned long addr)
 {
-	unpin_user_folio(pfn_folio(pfn), 1);
+	u8 what = event();
+
+	must(mm == fuzz_task.mm && !vma_held);
+	if (what < 64)
+		return NULL;
+	vma = (struct vm_area_struct){
+		.vm_end = addr + ((what & 63) + 1ul) * (what & 1 ? 1 : 64) * PAGE_SIZE,
+		.vm_flags = what >= 192 ? what & 7 : VM_READ,
+		.cow = what >= 224,
+	};
+	vma_held = true;
+	return &vma;
+}
+
+void vma_end_read(struct vm_area_struct *held)
+{
+	must(held == &vma && vma_held);
+	vma_held = false;
 }
 
 /*
@@ -148,39 +169,46 @@ static void unpin_folio(unsigned long pfn)
 static unsigned long walk_entry(struct gup_out *out, u32 i, unsigned long left, u8 what)
 {
 	struct run_builder *b = &out->builder;
+	bool each = b->runs.per_page, pinned = false;
 	unsigned long pfn = world.pfn[i], nr = world.leaf[i] ? min(left, world.leaf[i]) : 1;
 	unsigned long folio_end = folio_end_pfn(pfn_folio(pfn)), fits, batch;
-	bool pinned = false;
+	u32 bytes = folio_test_large(pfn_folio(pfn)) ? b->most : b->least;
 
-	if (out->plenty <= 0) {
-		out->plenty = (int)run_builder_plenty(b);
-		if (!out->plenty) {
-			fits = run_builder_fits(b, pfn, nr);
-			must(fits <= nr);
-			out->full = fits < nr;
-			if (out->full && fits)
-				out->budget = 1;
-			nr = fits;
-			if (!nr)
-				return 0;
-		}
+	if (nr > run_builder_reach(b, pfn)) {
+		nr = run_builder_reach(b, pfn);
+		out->stop = true;
 	}
-	if (!run_builder_continues(b, pfn)) {
-		pin_folio(pfn);
+	if (!run_builder_ask(b, bytes)) {
+		fits = run_builder_fits(b, pfn, nr, bytes);
+		must(fits <= nr);
+		out->full = fits < nr;
+		if (out->full)
+			out->stop = true;
+		nr = fits;
+		if (!nr)
+			return 0;
+	}
+	if (each || !run_builder_continues(b, pfn)) {
+		pin_folio(pfn, each ? nr : 1);
 		pinned = true;
 	}
 	if (what == 254) {		/* the entry has changed */
 		if (pinned)
-			unpin_folio(pfn);
+			unpin_user_folio(pfn_folio(pfn), each ? nr : 1);
 		return 0;
 	}
-	if (!world.leaf[i] && out->plenty > 0) {
-		batch = min(left, out->budget);
+	if (!folio_test_large(pfn_folio(pfn))) {
+		run_builder_add_small(b, pfn);
+		return 1;
+	}
+	if (!world.leaf[i] && !run_builder_is_tight(b)) {
+		batch = min3(left, out->budget, run_builder_reach(b, pfn));
 		while (nr < batch && !world.leaf[i + nr] && pfn + nr < folio_end &&
 		       world.pfn[i + nr] == pfn + nr)
 			nr++;
+		if (each && nr > 1)
+			pin_folio(pfn, nr - 1);
 	}
-	out->plenty--;
 	run_builder_add(b, pfn, nr, folio_end);
 	return nr;
 }
@@ -196,7 +224,8 @@ bool gup_fast_section(unsigned long start, unsigned long end, unsigned int gup_f
 
 	must((gup_flags & FOLL_PIN) && last <= world.nr_pages);
 	must(out->budget && out->budget <= GUP_SECTION_ENTRIES);
-	while (i < last && i < stop && out->budget) {
+	must(out->no_cow == vma_held);
+	while (i < last && i < stop && out->budget && !out->stop) {
 		unsigned long nr = walk_entry(out, i, last - i, what);
 
 		if (!nr)
@@ -205,6 +234,9 @@ bool gup_fast_section(unsigned long start, unsigned long end, unsigned int gup_f
 		out->nr += nr;
 		i += nr;
 	}
+	/* Or it is not known whether it may be copied. */
+	if (i < last && what % 4 == 1 && !out->no_cow)
+		out->ask_vma = true;
 	return what < 160 || what >= 192;
 }
 
@@ -239,7 +271,7 @@ long gup_slow(unsigned long start, unsigned long nr_pages, struct page **pages,
 		nr_pages = min(nr_pages, 1ul + (what & 31));
 	for (unsigned long n = 0; n < nr_pages; n++) {
 		pages[n] = pfn_to_page(world.pfn[i + n]);
-		pin_folio(world.pfn[i + n]);
+		pin_folio(world.pfn[i + n], 1);
 	}
 	return (long)nr_pages;
 }

@@ -36,7 +36,7 @@ struct pin_runs_test {
 	__u32 gup_flags;
 	__u32 format;
 	__u32 chunk_bytes;
-	__u32 pad;
+	__u32 nr_pages_per_call;
 	__u64 sizes;
 	__u64 max_sizes;
 	__u64 get_nsec;
@@ -100,6 +100,7 @@ static int run_runs(int fd, const struct pin_method *method, void *addr, size_t 
 		.gup_flags = FOLL_WRITE | (method->longterm ? FOLL_LONGTERM : 0),
 		.format = method->format,
 		.chunk_bytes = method->chunk_bytes,
+		.nr_pages_per_call = method->pages_per_call,
 	};
 
 	if (ioctl(fd, PIN_RUNS_BENCHMARK, &test))

@@ -23,7 +23,7 @@ enum pin_format {
 struct pin_method {
 	enum pin_call call;
 	bool longterm;		/* FOLL_LONGTERM, beside FOLL_WRITE */
-	size_t pages_per_call;	/* PIN_PAGES; 0: all */
+	size_t pages_per_call;	/* 0: all, and as many runs as a chunk takes */
 	enum pin_format format;	/* PIN_RUNS */
 	size_t chunk_bytes;	/* PIN_RUNS */
 };
