@@ -84,20 +84,68 @@ static struct io_mapped_ubuf *io_regbuf_alloc(struct io_ring_ctx *ctx,
 	return imu;
 }
 
+/*
+ * The run that a bvec begins, in a buffer that has runs of several: the bvec
+ * behind it, or @end. Such a run was longer than a bvec, or than the unit of a
+ * uniform buffer. Its bvecs follow each other inside one folio, as two runs never
+ * do: those are as long as they get. The folio has to be pinned.
+ */
+const struct bio_vec *regbuf_run_end(const struct bio_vec *bvec,
+				     const struct bio_vec *end)
+{
+	const struct folio *folio = bvec_folio(bvec);
+	unsigned long folio_end, next;
+
+	if (!folio_test_large(folio))
+		return bvec + 1;
+
+	folio_end = folio_pfn(folio) + folio_nr_pages(folio);
+	do {
+		next = page_to_pfn(bvec->bv_page) +
+		       PFN_UP(bvec->bv_offset + bvec->bv_len);
+		bvec++;
+	} while (next < folio_end && bvec < end &&
+		 page_to_pfn(bvec->bv_page) == next);
+
+	return bvec;
+}
+
+/*
+ * One pin for each run: of runs that have several bvecs it is released with the
+ * first one. @pieces: there are such runs.
+ */
+static void regbuf_unpin(const struct bio_vec *bvec, const struct bio_vec *end,
+			 bool pieces)
+{
+	const struct bio_vec *first = bvec, *next;
+
+	for (; pieces && bvec < end; bvec = next) {
+		next = regbuf_run_end(bvec, end);
+		if (next == bvec + 1)
+			continue;
+		unpin_user_bvecs(first, bvec + 1 - first, UNPIN_CLEAN);
+		first = next;
+	}
+	unpin_user_bvecs(first, end - first, UNPIN_CLEAN);
+}
+
 /* Uncharge and release the runs of a buffer, a bounded number at a time. */
 static noinline void io_regbuf_release_folios(struct io_mapped_ubuf *imu)
 {
 	const struct bio_vec *bvec = imu->bvec, *end = bvec + imu->nr_bvecs;
 	struct regbuf_charge charge = { .acct = imu->acct };
+	bool pieces = imu->flags & IO_REGBUF_F_PIECES;
 
 	while (bvec < end) {
 		const struct bio_vec *stop = end;
 
-		if (end - bvec > REGBUF_RELEASE_BATCH)
-			stop = pin_run_end_bvec(bvec + REGBUF_RELEASE_BATCH - 1,
-						end);
+		if (end - bvec > REGBUF_RELEASE_BATCH) {
+			stop = bvec + REGBUF_RELEASE_BATCH;
+			if (pieces)
+				stop = regbuf_run_end(stop - 1, end);
+		}
 		regbuf_uncharge_bvecs(&charge, bvec, stop);
-		unpin_user_bvecs(bvec, stop - bvec, UNPIN_CLEAN);
+		regbuf_unpin(bvec, stop, pieces);
 		bvec = stop;
 	}
 	io_regbuf_acct_put(imu->acct);
@@ -113,7 +161,8 @@ static inline void io_regbuf_release(struct io_mapped_ubuf *imu)
 	if (imu->nr_bvecs == 1)
 		unpin_user_folio(bvec_folio(imu->bvec), 1);
 	else
-		unpin_user_bvecs(imu->bvec, imu->nr_bvecs, UNPIN_CLEAN);
+		regbuf_unpin(imu->bvec, imu->bvec + imu->nr_bvecs,
+			     imu->flags & IO_REGBUF_F_PIECES);
 	/* Other buffers do not matter for single pages. */
 	if (imu->acct) {
 		io_unaccount_mem(imu->acct->key.user, imu->acct->key.mm,
@@ -175,6 +224,8 @@ static struct io_mapped_ubuf *io_regbuf_pin(struct io_ring_ctx *ctx,
 	imu->ubuf = uaddr;
 	imu->len = len;
 	imu->flags |= io_regbuf_charge_flags(&stage.charge);
+	if (layout.nr_bvecs != stage.tally.nr_runs)
+		imu->flags |= IO_REGBUF_F_PIECES;
 	imu->acct_pages = stage.charge.charged;
 	regbuf_fill_begin(&fill, imu, &layout);
 	regbuf_stage_end(&stage, &fill);

@@ -35,12 +35,16 @@ enum {
 	IO_REGBUF_F_CACHED		= 2,
 	/* of what was charged, no page is in a large folio */
 	IO_REGBUF_F_SINGLE_PAGES	= 4,
+	/* runs that have several bvecs, and one pin, see regbuf_run_end() */
+	IO_REGBUF_F_PIECES		= 8,
 };
 
 struct io_mapped_ubuf *io_regbuf_register(struct io_ring_ctx *ctx,
 					  unsigned long uaddr, size_t len,
 					  u8 dir);
 void io_regbuf_put(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu);
+const struct bio_vec *regbuf_run_end(const struct bio_vec *bvec,
+				     const struct bio_vec *end);
 void io_regbuf_put_locked(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu);
 
 int io_sqe_buffers_unregister(struct io_ring_ctx *ctx);

@@ -73,6 +73,7 @@ int io_regbuf_describe(const struct io_mapped_ubuf *imu,
 		       struct io_uring_buffer_layout *l)
 {
 	bool kbuf = imu->flags & IO_REGBUF_F_KBUF;
+	bool pieces = imu->flags & IO_REGBUF_F_PIECES;
 	const struct bio_vec *bvec = imu->bvec;
 	const struct bio_vec *end = bvec + imu->nr_bvecs;
 
@@ -88,7 +89,7 @@ int io_regbuf_describe(const struct io_mapped_ubuf *imu,
 		const struct bio_vec *next;
 		u64 bytes = 0;
 
-		next = kbuf ? bvec + 1 : pin_run_end_bvec(bvec, end);
+		next = pieces ? regbuf_run_end(bvec, end) : bvec + 1;
 		for (; bvec < next; bvec++)
 			bytes += bvec->bv_len;
 		l->nr_runs++;

@@ -206,7 +206,8 @@ static long regbuf_stage_wait(struct regbuf_stage *stage, unsigned long start,
 		if (!fault_in_user_runs(start, nr_pages, gup_flags))
 			return 0;
 	}
-	return pin_user_runs_fast(start, 1, gup_flags, &stage->runs);
+	return pin_user_runs_fast(start, 1, gup_flags, GFP_KERNEL_ACCOUNT,
+				  &stage->runs);
 }
 
 /* Where nobody is charged, it does not matter what is pinned while we wait. */
@@ -217,7 +218,7 @@ static long regbuf_stage_more(struct regbuf_stage *stage, unsigned long start,
 
 	if (!stage->charge.acct)
 		return pin_user_runs_fast(start, nr_pages, gup_flags,
-					  &stage->runs);
+					  GFP_KERNEL_ACCOUNT, &stage->runs);
 	ret = pin_user_runs_fast_only(start, nr_pages, gup_flags, &stage->runs);
 	if (ret == -EAGAIN)
 		ret = regbuf_stage_wait(stage, start, nr_pages, gup_flags);

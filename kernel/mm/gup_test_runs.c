@@ -52,7 +52,7 @@ static long pin_runs_test(struct pin_runs_test *test, void *buf)
 		start = ktime_get();
 		pinned = pin_user_runs_fast(addr + (test->nr_pages << PAGE_SHIFT),
 					    nr_pages - test->nr_pages,
-					    test->gup_flags, &runs);
+					    test->gup_flags, GFP_KERNEL, &runs);
 		test->get_nsec += ktime_get() - start;
 		test->nr_calls++;
 		if (pinned <= 0)
@@ -71,24 +71,78 @@ static long pin_runs_test(struct pin_runs_test *test, void *buf)
 	return 0;
 }
 
+/*
+ * Pin a range in calls of a few pages, each of which has a chunk of its own, and
+ * then release it: the time is that of all calls.
+ */
+static long pin_short_runs_test(struct pin_runs_test *test)
+{
+	unsigned long addr = test->addr, nr_pages = test->size >> PAGE_SHIFT;
+	unsigned long i, nr, nr_calls;
+	struct pin_runs *chunks;
+	ktime_t start;
+	long ret = 0;
+	void *buf;
+
+	nr_calls = DIV_ROUND_UP(nr_pages, test->nr_pages_per_call);
+	buf = kvmalloc_array(nr_calls, test->chunk_bytes, GFP_KERNEL);
+	chunks = kvzalloc_objs(*chunks, nr_calls);
+	if (!buf || !chunks) {
+		ret = -ENOMEM;
+		goto free;
+	}
+	memset(buf, 0, nr_calls * test->chunk_bytes);
+
+	start = ktime_get();
+	for (; test->nr_calls < nr_calls; test->nr_calls++) {
+		struct pin_runs *runs = &chunks[test->nr_calls];
+
+		pin_runs_init(runs, buf + test->nr_calls * test->chunk_bytes,
+			      test->chunk_bytes);
+		runs->format = test->format;
+		nr = min(nr_pages - test->nr_pages, test->nr_pages_per_call);
+		ret = pin_user_runs_fast(addr + (test->nr_pages << PAGE_SHIFT), nr,
+					 test->gup_flags, GFP_KERNEL, runs);
+		if (ret != nr)
+			break;
+		test->nr_pages += nr;
+	}
+	test->get_nsec = ktime_get() - start;
+
+	for (i = 0; i < test->nr_calls; i++)
+		count_runs(&chunks[i], test);
+
+	start = ktime_get();
+	for (i = 0; i <= test->nr_calls && i < nr_calls; i++)
+		unpin_user_runs(&chunks[i], UNPIN_CLEAN);
+	test->put_nsec = ktime_get() - start;
+	ret = min(ret, 0);
+free:
+	kvfree(chunks);
+	kvfree(buf);
+	return ret;
+}
+
 long pin_runs_test_ioctl(unsigned long arg)
 {
 	struct pin_runs_test __user *uarg = (void __user *)arg;
 	struct pin_runs_test test;
-	void *buf;
+	void *buf = NULL;
 	long ret;
 
 	if (copy_from_user(&test, uarg, sizeof(test)))
 		return -EFAULT;
-	if (test.format > PIN_RUNS_PHYS || test.pad ||
+	if (test.format > PIN_RUNS_PHYS ||
 	    test.chunk_bytes < sizeof(u64) || test.chunk_bytes > SZ_64M ||
 	    test.addr > ULONG_MAX || test.size > ULONG_MAX ||
 	    test.gup_flags & ~(FOLL_WRITE | FOLL_LONGTERM))
 		return -EINVAL;
 
-	buf = kvmalloc(test.chunk_bytes, GFP_KERNEL);
-	if (!buf)
-		return -ENOMEM;
+	if (!test.nr_pages_per_call) {
+		buf = kvmalloc(test.chunk_bytes, GFP_KERNEL);
+		if (!buf)
+			return -ENOMEM;
+	}
 
 	test.get_nsec = 0;
 	test.put_nsec = 0;
@@ -98,7 +152,7 @@ long pin_runs_test_ioctl(unsigned long arg)
 	test.largest = 0;
 	test.nr_calls = 0;
 	gup_take_longest_section();
-	ret = pin_runs_test(&test, buf);
+	ret = buf ? pin_runs_test(&test, buf) : pin_short_runs_test(&test);
 	test.longest_section = gup_take_longest_section();
 	kvfree(buf);
 	if (!ret && copy_to_user(uarg, &test, sizeof(test)))

@@ -13,8 +13,8 @@
  * *section* at a time: a walk with interrupts off over a bounded number of
  * leaf entries. Between sections there is room for the scheduler and for
  * signals, and a fork() that races with a section costs that section only: the
- * builder is copied before each one, and the copy put back if the section has
- * to be undone.
+ * state of the builder is marked before each one, to go back there if the
+ * section has to be undone.
  *
  * The run at the end of what was found so far is *open*. It is pinned, and
  * the next entry may make it longer, at no cost but reading that entry. It goes
@@ -22,10 +22,16 @@
  * chunk; two chunks may meet inside a folio, and then each has its own pin.
  *
  * Where the walk cannot go on, because a page is not there, has to be unshared
- * or is in memory that must not be pinned for long, ordinary GUP takes over for
- * the rest of that page table. It pins each page into a temporary array, and
- * what it returns is put together like what the walk finds. Then the walk
- * continues. Nothing here allocates memory but that array.
+ * or is in memory that must not be pinned for long, ordinary GUP takes over: for
+ * a few pages at first, and for more where the walk does not get far behind
+ * them. It pins each page into a temporary array, and what it returns is put
+ * together like what the walk finds. Nothing here allocates memory but that
+ * array, and a small one does where there is no memory for it.
+ *
+ * There is one thing that page tables do not tell: whether a page that is no
+ * anonymous one and mapped read-only may be pinned for long, because its mapping
+ * is never copied on write. Who asks for such pages gets sections that hold the
+ * lock of the VMA.
  */
 #include <linux/bvec.h>
 #include <linux/export.h>
@@ -40,18 +46,33 @@
 #include "pin_runs.h"
 
 #ifdef CONFIG_PIN_RUNS_KUNIT_TEST
-unsigned long gup_nr_reads, gup_section_start, gup_longest_section;
-bool (*gup_kunit_refuse)(struct folio *folio, enum gup_check check);
+unsigned long gup_nr_leaves, gup_section_start, gup_longest_section;
 #endif
 
-/*
- * Pages that ordinary GUP pins at a time: those of a page table whose entries
- * have 64 bits, for which one page has room for the pointers
- */
-#define SLOW_PAGES	(PAGE_SIZE / sizeof(u64))
+/* Pages that ordinary GUP pins at a time: at first, and without an allocation */
+#define SLOW_PAGES_FIRST	8
+#define SLOW_PAGES_STACK	16
 
-/* Entries of an array that are released before others get their turn */
+/*
+ * The most: those of a page table whose entries have 64 bits, for which one page
+ * has room for the pointers
+ */
+#define SLOW_PAGES		(PAGE_SIZE / sizeof(u64))
+
+/* Entries that are released before others get their turn */
 #define UNPIN_BATCH	1024
+
+/*
+ * struct slow_pins - how ordinary GUP has been called in this call
+ * @pages: what its array is, or NULL
+ * @nr: pages that it was called for last, or 0
+ * @fast: pages that the walk has found since
+ */
+struct slow_pins {
+	struct page	**pages;
+	unsigned long	nr;
+	unsigned long	fast;
+};
 
 void pin_run_make_dirty(struct folio *folio, enum unpin_dirty dirty)
 {
@@ -68,32 +89,8 @@ void pin_run_make_dirty(struct folio *folio, enum unpin_dirty dirty)
 	}
 }
 
-/*
- * A run may have several bio_vecs: find the first one behind it, while the
- * folio is pinned and its bounds are stable.
- */
-static inline const struct bio_vec *bvec_run_end(const struct bio_vec *bvec,
-						 const struct bio_vec *end,
-						 const struct folio *folio)
-{
-	unsigned long folio_end, next;
-
-	if (!folio_test_large(folio))
-		return bvec + 1;
-
-	folio_end = folio_end_pfn(folio);
-	do {
-		next = page_to_pfn(bvec->bv_page) +
-		       PFN_UP(bvec->bv_offset + bvec->bv_len);
-		bvec++;
-	} while (next < folio_end && bvec < end &&
-		 page_to_pfn(bvec->bv_page) == next);
-
-	return bvec;
-}
-
 static __always_inline void unpin_run(struct page *page, unsigned long pfn,
-				      enum unpin_dirty dirty,
+				      unsigned long pins, enum unpin_dirty dirty,
 				      struct gup_pin_stat *released)
 {
 	struct folio *folio;
@@ -105,65 +102,62 @@ static __always_inline void unpin_run(struct page *page, unsigned long pfn,
 					  page_folio(page);
 	if (unlikely(dirty != UNPIN_CLEAN))
 		pin_run_make_dirty(folio, dirty);
-	gup_pin_stat_add(released, folio, 1);
-	gup_put_pins(folio, 1);
+	gup_pin_stat_add(released, folio, pins);
+	gup_put_pins(folio, pins);
 }
 
-/* Runs that start before @stop are released. Returns where the next one does. */
-static const struct bio_vec *unpin_bvecs(const struct bio_vec *bvec,
-					 const struct bio_vec *stop,
-					 const struct bio_vec *end,
+static __always_inline void unpin_bvecs(const struct bio_vec *bvec,
+					const struct bio_vec *end,
+					enum unpin_dirty dirty)
+{
+	struct gup_pin_stat released;
+
+	gup_pin_stat_init(&released, NR_FOLL_PIN_RELEASED);
+	for (; bvec < end; bvec++)
+		unpin_run(bvec->bv_page, page_to_pfn(bvec->bv_page), 1, dirty,
+			  &released);
+	gup_pin_stat_flush(&released);
+}
+
+static __always_inline void __unpin_runs(const struct pin_runs *runs,
+					 struct pin_runs_iter *it, u32 end,
 					 enum unpin_dirty dirty)
 {
-	struct gup_pin_stat released = { .item = NR_FOLL_PIN_RELEASED };
-
-	while (bvec < stop) {
-		struct page *page = bvec->bv_page;
-
-		bvec = bvec_run_end(bvec, end, page_folio(page));
-		unpin_run(page, page_to_pfn(page), dirty, &released);
-	}
-	gup_pin_stat_flush(&released);
-	return bvec;
-}
-
-static __always_inline void __unpin_runs_from(const struct pin_runs *runs,
-					      struct pin_runs_iter it,
-					      enum unpin_dirty dirty)
-{
-	struct gup_pin_stat released = { .item = NR_FOLL_PIN_RELEASED };
+	struct gup_pin_stat released;
 	/* For the compiler, which knows the format in each loop. */
 	struct pin_runs r = *runs;
 	struct pin_run run;
 
-	switch (runs->format) {
-	case PIN_RUNS_PFN:
+	if (r.format == PIN_RUNS_BVEC && !r.per_page) {
+		unpin_bvecs(r.bvecs + it->i, r.bvecs + end, dirty);
+		it->i = end;
+		return;
+	}
+
+	gup_pin_stat_init(&released, NR_FOLL_PIN_RELEASED);
+	r.nr = end;
+	if (r.format == PIN_RUNS_PFN && !r.per_page) {
 		r.format = PIN_RUNS_PFN;
-		while (pin_runs_next(&r, &it, &run))
-			unpin_run(pfn_to_page(run.pfn), run.pfn, dirty,
+		while (pin_runs_next(&r, it, &run))
+			unpin_run(pfn_to_page(run.pfn), run.pfn, 1, dirty,
 				  &released);
-		break;
-	case PIN_RUNS_BVEC:
-		unpin_bvecs(r.bvecs + it.i, r.bvecs + r.nr, r.bvecs + r.nr,
-			    dirty);
-		break;
-	case PIN_RUNS_PHYS:
-		r.format = PIN_RUNS_PHYS;
-		while (pin_runs_next(&r, &it, &run))
-			unpin_run(pfn_to_page(run.pfn), run.pfn, dirty,
+	} else {
+		while (pin_runs_next(&r, it, &run))
+			unpin_run(pfn_to_page(run.pfn), run.pfn,
+				  r.per_page ? run.nr_pages : 1, dirty,
 				  &released);
-		break;
 	}
 	gup_pin_stat_flush(&released);
 }
 
-static void unpin_runs_from(const struct pin_runs *runs,
-			    struct pin_runs_iter it, enum unpin_dirty dirty)
+/* Release the runs from @it up to the entry @end. */
+static void unpin_runs(const struct pin_runs *runs, struct pin_runs_iter *it,
+		       u32 end, enum unpin_dirty dirty)
 {
 	if (dirty == UNPIN_CLEAN)
-		__unpin_runs_from(runs, it, UNPIN_CLEAN);
+		__unpin_runs(runs, it, end, UNPIN_CLEAN);
 	else
-		__unpin_runs_from(runs, it, dirty);
+		__unpin_runs(runs, it, end, dirty);
 }
 
 /**
@@ -171,28 +165,44 @@ static void unpin_runs_from(const struct pin_runs *runs,
  * @runs: the chunk, filled by pin_user_runs_fast(); empty afterwards
  * @dirty: whether the folios are marked dirty before, and how
  *
+ * For chunks of a size that one may go through without a break: it does not
+ * give way to others.
+ *
  * Context: Any that is allowed to free memory; may sleep if @dirty is
  *	    UNPIN_DIRTY_LOCK.
  */
 void unpin_user_runs(struct pin_runs *runs, enum unpin_dirty dirty)
 {
-	unpin_runs_from(runs, (struct pin_runs_iter){ }, dirty);
+	struct pin_runs_iter it = { };
+
+	unpin_runs(runs, &it, runs->nr, dirty);
 	runs->nr = 0;
 	runs->nr_sizes = 0;
 }
 EXPORT_SYMBOL_GPL(unpin_user_runs);
 
+/* The same for any number of runs, and so in process context */
+void unpin_user_runs_resched(struct pin_runs *runs, enum unpin_dirty dirty)
+{
+	struct pin_runs_iter it = { };
+
+	while (it.i < runs->nr) {
+		unpin_runs(runs, &it, it.i + min(runs->nr - it.i, UNPIN_BATCH),
+			   dirty);
+		cond_resched();
+	}
+	runs->nr = 0;
+	runs->nr_sizes = 0;
+}
+
 /**
- * unpin_user_bvecs() - release runs that were turned into an array of bio_vecs
+ * unpin_user_bvecs() - release runs that are in an array of bio_vecs
  * @bvecs: the array
  * @nr_bvecs: number of entries
  * @dirty: whether the folios are marked dirty before, and how
  *
- * The length of a bio_vec is limited, so that a run may need several. A
- * bio_vec that starts with the page behind the last one of the bio_vec before
- * it, in the same folio, belongs to the same run and has no pin of its own.
- * Whoever fills the array from several chunks has to give back the second pin
- * where two of them meet inside a folio.
+ * One pin for each entry, wherever it came from and whatever is beside it. Not
+ * for runs that have a pin for each page.
  *
  * Context: Process context, may sleep: there is no limit to the number of runs.
  */
@@ -205,57 +215,74 @@ void unpin_user_bvecs(const struct bio_vec *bvecs, unsigned long nr_bvecs,
 		const struct bio_vec *stop;
 
 		stop = bvecs + min_t(size_t, end - bvecs, UNPIN_BATCH);
-		bvecs = unpin_bvecs(bvecs, stop, end, dirty);
+		if (dirty == UNPIN_CLEAN)
+			unpin_bvecs(bvecs, stop, UNPIN_CLEAN);
+		else
+			unpin_bvecs(bvecs, stop, dirty);
+		bvecs = stop;
 		cond_resched();
 	}
 }
 EXPORT_SYMBOL_GPL(unpin_user_bvecs);
 
 /**
- * pin_run_end_bvec() - the run that a bio_vec begins
- * @bvec: the first bio_vec of a run, as unpin_user_bvecs() takes it
- * @end: end of the array
+ * repin_user_run() - take more pins on a run that is pinned
+ * @pfn: a page of it
+ * @pins: how many
  *
- * Context: Any. The pages must be pinned.
- * Return: The bio_vec behind the run, or @end.
+ * For a caller that makes several entries of one, or hands a part of it to
+ * somebody who will release that: each of them needs a pin. What the first pin
+ * was taken for goes for all of them.
+ *
+ * Context: Any. The caller has a pin on that folio, and keeps it until then.
+ * Return: 0, or -ENOMEM if the folio has as many pins as can be counted; none
+ *	   is taken then.
  */
-const struct bio_vec *pin_run_end_bvec(const struct bio_vec *bvec,
-				       const struct bio_vec *end)
+int repin_user_run(unsigned long pfn, unsigned int pins)
 {
-	return bvec_run_end(bvec, end, bvec_folio(bvec));
+	struct folio *folio = pfn_folio(pfn);
+	s64 refs = folio_has_pincount(folio) ? pins :
+		   (s64)pins * GUP_PIN_COUNTING_BIAS;
+
+	if (is_zero_pfn(pfn))
+		return 0;
+	/* Others may do the same at this time. */
+	if (refs > INT_MAX / 2 - folio_ref_count(folio))
+		return -ENOMEM;
+	return try_grab_folio(folio, pins, FOLL_PIN | FOLL_PCI_P2PDMA);
 }
+EXPORT_SYMBOL_GPL(repin_user_run);
 
-/* For the formats that are arrays, see pin_runs_push() */
-void pin_runs_push_array(struct pin_runs *runs, unsigned long pfn,
-			 unsigned long nr_pages)
+/* Room left once the open run is in the chunk as it is */
+static u32 run_builder_room(const struct run_builder *b)
 {
-	unsigned long nr;
+	u32 room = pin_runs_room(&b->runs);
 
-	if (runs->format == PIN_RUNS_PHYS) {
-		runs->phys[runs->nr].paddr = PFN_PHYS(pfn);
-		runs->phys[runs->nr++].len = (size_t)nr_pages << PAGE_SHIFT;
-		return;
-	}
-	for (; nr_pages; pfn += nr, nr_pages -= nr) {
-		nr = min(nr_pages, PIN_RUN_BVEC_PAGES);
-		bvec_set_page(&runs->bvecs[runs->nr++], pfn_to_page(pfn),
-			      nr << PAGE_SHIFT, 0);
-	}
+	if (b->open.nr_pages)
+		room -= pin_run_bytes(b->runs.format, b->open.pfn,
+				      b->open.nr_pages);
+	return room;
 }
 
 /*
  * How many of these pages would the chunk hold, as part of the open run or as
- * a run beside it? At the end of a chunk this may be less than all of them.
+ * a run beside it? At the end of a chunk this may be less than all of them. What
+ * is known of the room is brought up to date. They take no more than @bytes.
  */
-unsigned long run_builder_fits(const struct run_builder *b, unsigned long pfn,
-			       unsigned long nr_pages)
+unsigned long run_builder_fits(struct run_builder *b, unsigned long pfn,
+			       unsigned long nr_pages, u32 bytes)
 {
 	enum pin_runs_format format = b->runs.format;
-	u32 room = pin_runs_room(&b->runs);
+	u32 room;
+
+	run_builder_count_room(b);
+	if (run_builder_ask(b, bytes))
+		return nr_pages;
 
 	if (run_builder_continues(b, pfn))
-		return room >= pin_run_bytes(format, b->open.pfn,
-					     b->open.nr_pages + nr_pages) ?
+		return pin_runs_room(&b->runs) >=
+		       pin_run_bytes(format, b->open.pfn,
+				     b->open.nr_pages + nr_pages) ?
 		       nr_pages : 0;
 
 	room = run_builder_room(b);
@@ -268,52 +295,68 @@ unsigned long run_builder_fits(const struct run_builder *b, unsigned long pfn,
 	return room >= pin_run_bytes(format, pfn, nr_pages) ? nr_pages : 0;
 }
 
+/* Is the last entry what was pinned, and not made smaller by the caller? */
+static bool last_is_whole(const struct pin_runs *runs)
+{
+	u32 last = runs->nr - 1;
+
+	switch (runs->format) {
+	case PIN_RUNS_BVEC:
+		return !runs->bvecs[last].bv_offset &&
+		       PAGE_ALIGNED(runs->bvecs[last].bv_len);
+	case PIN_RUNS_PHYS:
+		return PAGE_ALIGNED(runs->phys[last].paddr | runs->phys[last].len);
+	default:
+		return true;
+	}
+}
+
 /* Go on with a chunk that may have runs already: the last one is open again. */
 static void run_builder_resume(struct run_builder *b,
 			       const struct pin_runs *runs)
 {
-	struct folio *folio;
 	struct pin_run run;
 
 	run_builder_init(b, runs);
-	if (!runs->nr)
+	if (likely(!runs->nr) || !last_is_whole(runs))
 		return;
 
 	run = pin_runs_pop(&b->runs);
-	folio = pfn_folio(run.pfn);
-	run_builder_add(b, run.pfn, run.nr_pages, folio_end_pfn(folio));
-}
-
-/* Go on to the next run of a chunk, while this one is pinned. */
-static void skip_run(const struct pin_runs *runs, struct pin_runs_iter *it)
-{
-	const struct bio_vec *bvec = runs->bvecs + it->i;
-	struct pin_run run;
-
-	pin_runs_next(runs, it, &run);
-	if (runs->format == PIN_RUNS_BVEC)
-		it->i = bvec_run_end(bvec, runs->bvecs + runs->nr,
-				     bvec_folio(bvec)) - runs->bvecs;
+	if (is_zero_pfn(run.pfn))
+		run_builder_add_small(b, run.pfn);
+	else
+		run_builder_add(b, run.pfn, run.nr_pages,
+				folio_end_pfn(pfn_folio(run.pfn)));
+	run_builder_count_room(b);
 }
 
 /*
- * A section raced with fork(): go back to the checkpoint that was taken before
- * it. The run that was open then may have grown in the section, but still has
- * the pin that it had before.
+ * A section raced with fork(): go back to the mark that was made before it. The
+ * run that was open then may have grown in the section, but still has the pin
+ * that it had before, or those of the pages that it had.
  */
 static void run_builder_rollback(struct run_builder *b,
-				 const struct run_builder *checkpoint)
+				 const struct run_mark *mark)
 {
 	struct pin_runs_iter it = {
-		.i = checkpoint->runs.nr,
-		.size = checkpoint->runs.nr_sizes,
+		.i = mark->nr,
+		.size = mark->nr_sizes,
 	};
+	struct pin_run run;
 
 	run_builder_close(b);
-	if (checkpoint->open.nr_pages)
-		skip_run(&b->runs, &it);
-	unpin_runs_from(&b->runs, it, UNPIN_CLEAN);
-	*b = *checkpoint;
+	if (mark->open.nr_pages) {
+		pin_runs_next(&b->runs, &it, &run);
+		if (b->runs.per_page && run.nr_pages > mark->open.nr_pages)
+			unpin_user_folio(pfn_folio(run.pfn),
+					 run.nr_pages - mark->open.nr_pages);
+	}
+	unpin_runs(&b->runs, &it, b->runs.nr, UNPIN_CLEAN);
+	b->runs.nr = mark->nr;
+	b->runs.nr_sizes = mark->nr_sizes;
+	b->open = mark->open;
+	b->open_end = mark->open_end;
+	run_builder_count_room(b);
 }
 
 /*
@@ -328,48 +371,113 @@ static void run_builder_add_pages(struct run_builder *b, struct page **pages,
 		struct folio *folio = page_folio(*pages);
 		unsigned long pfn = page_to_pfn(*pages);
 		unsigned long end = folio_end_pfn(folio);
+		unsigned long max = min(nr_pages, run_builder_reach(b, pfn));
 		unsigned long nr = 1, extra;
 
-		while (nr < nr_pages && pfn + nr < end &&
+		while (nr < max && pfn + nr < end &&
 		       page_to_pfn(pages[nr]) == pfn + nr)
 			nr++;
 
 		extra = run_builder_continues(b, pfn) ? nr : nr - 1;
 		run_builder_add(b, pfn, nr, end);
-		if (extra)
+		if (extra && !b->runs.per_page)
 			unpin_user_folio(folio, extra);
 		pages += nr;
 		nr_pages -= nr;
 	}
+	run_builder_count_room(b);
 }
 
-static long pin_runs_slow(struct run_builder *b, unsigned long start,
-			  unsigned long nr_pages, struct page **pages,
-			  unsigned int gup_flags)
+/*
+ * How many pages ordinary GUP is called for: few, as most often it is one that
+ * is in the way; twice as many if the walk found less than the last time took.
+ */
+static void slow_pins_next(struct slow_pins *slow, gfp_t gfp)
 {
-	unsigned long room = run_builder_room(b) /
-			     pin_run_bytes(b->runs.format, 0, 1);
+	if (slow->nr && slow->fast < slow->nr)
+		slow->nr = min(2 * slow->nr, SLOW_PAGES);
+	else
+		slow->nr = SLOW_PAGES_FIRST;
+	slow->fast = 0;
+
+	if (slow->nr <= SLOW_PAGES_STACK || slow->pages)
+		return;
+	slow->pages = (struct page **)__get_free_page(gfp | __GFP_NOWARN);
+	if (!slow->pages)
+		slow->nr = SLOW_PAGES_STACK;
+}
+
+static noinline long pin_runs_slow(struct run_builder *b, unsigned long start,
+				   unsigned long nr_pages, unsigned int gup_flags,
+				   gfp_t gfp, struct slow_pins *slow)
+{
+	struct page *few[SLOW_PAGES_STACK];
+	unsigned long room = run_builder_room(b) / b->least;
+	struct page **pages;
 	long ret;
 
+	slow_pins_next(slow, gfp);
 	/* Page tables end at such boundaries, where there are any. */
 	nr_pages = min3(nr_pages, room,
 			SLOW_PAGES - PFN_DOWN(start) % SLOW_PAGES);
+	nr_pages = min(nr_pages, slow->nr);
+	pages = nr_pages <= ARRAY_SIZE(few) ? few : slow->pages;
 	ret = gup_slow(start, nr_pages, pages, gup_flags);
 	if (ret > 0)
 		run_builder_add_pages(b, pages, ret);
-	return ret;
+	/* Nothing, and no reason: for whom there is none, there is no memory. */
+	return ret ?: -EFAULT;
+}
+
+/*
+ * The lock of the VMA, if page tables of it may be trusted not to have pages
+ * that are replaced by copies when they are written to. What ordinary GUP does
+ * not pin for reading is left to it.
+ */
+static struct vm_area_struct *lock_vma_not_cow(unsigned long addr)
+{
+	struct vm_area_struct *vma = lock_vma_under_rcu(current->mm, addr);
+
+	if (vma && (vma_is_cow_mapping(vma) ||
+		    (vma->vm_flags & (VM_READ | VM_IO | VM_PFNMAP)) != VM_READ)) {
+		vma_end_read(vma);
+		return NULL;
+	}
+	return vma;
+}
+
+/* A section that holds the lock of its VMA if that can be of use */
+static noinline bool pin_section_in_vma(unsigned long addr, unsigned long end,
+					unsigned int gup_flags,
+					struct gup_out *out)
+{
+	struct vm_area_struct *vma = lock_vma_not_cow(addr);
+	bool ok;
+
+	if (!vma)
+		return gup_fast_section(addr, end, gup_flags, out);
+	out->no_cow = true;
+	end = min(end, vma->vm_end);
+	ok = gup_fast_section(addr, end, gup_flags, out);
+	if (addr + (out->nr << PAGE_SHIFT) == end)
+		out->stop = true;
+	out->no_cow = false;
+	vma_end_read(vma);
+	return ok;
 }
 
 static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
-			    unsigned int gup_flags, struct pin_runs *runs)
+			    unsigned int gup_flags, gfp_t gfp,
+			    struct pin_runs *runs)
 {
 	const unsigned int allowed = FOLL_WRITE | FOLL_LONGTERM | FOLL_FORCE |
 				     FOLL_NOFAULT | FOLL_PCI_P2PDMA |
 				     FOLL_HONOR_NUMA_FAULT;
-	struct run_builder checkpoint;
-	struct gup_out out = { .pinned.item = NR_FOLL_PIN_ACQUIRED };
-	struct page **pages = NULL;
+	struct gup_out out __uninitialized;
+	struct slow_pins slow = { };
 	unsigned long len, end, addr;
+	struct run_mark mark;
+	bool asked, ok;
 	long ret = 0;
 
 	if (WARN_ON_ONCE(gup_flags & ~(allowed | FOLL_FAST_ONLY)) ||
@@ -389,54 +497,64 @@ static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
 	gup_flags |= FOLL_PIN;
 
 	run_builder_resume(&out.builder, runs);
-	addr = start;
-	while (addr < end) {
+	out.no_cow = false;
+	out.ask_vma = false;
+	for (addr = start; addr != end;) {
+		if (addr != start)
+			cond_resched();
 		if (fatal_signal_pending(current)) {
 			ret = -EINTR;
 			break;
 		}
-		cond_resched();
 
-		checkpoint = out.builder;
+		run_builder_mark(&out.builder, &mark);
 		out.nr = 0;
 		out.budget = GUP_SECTION_ENTRIES;
-		out.plenty = 0;
+		out.stop = false;
 		out.full = false;
-		if (likely(gup_fast_section(addr, end, gup_flags, &out))) {
-			addr += out.nr << PAGE_SHIFT;
-			if (out.nr && !out.full)
-				continue;
-		} else {
+		asked = out.ask_vma;
+		ok = unlikely(asked) ?
+		     pin_section_in_vma(addr, end, gup_flags, &out) :
+		     gup_fast_section(addr, end, gup_flags, &out);
+		if (unlikely(!ok)) {
+			run_builder_rollback(&out.builder, &mark);
 			/* Undone, and with it what made the chunk full */
-			run_builder_rollback(&out.builder, &checkpoint);
+			out.nr = 0;
+			out.stop = false;
 			out.full = false;
 		}
+		addr += out.nr << PAGE_SHIFT;
+		if (addr == end)
+			break;
 
-		if ((out.nr && out.full) || run_builder_room(&out.builder) <
-		    pin_run_bytes(out.builder.runs.format, 0, 1)) {
+		slow.fast += out.nr;
+		if ((out.nr && out.full) ||
+		    run_builder_room(&out.builder) < out.builder.least) {
 			ret = -ENOSPC;
 			break;
 		}
+		/* No obstacle ... */
+		if (out.nr && (out.stop || !out.budget))
+			continue;
+		/* ... or one that may be none in a section that holds a lock */
+		if (ok && out.ask_vma != asked)
+			continue;
 		if (gup_flags & FOLL_FAST_ONLY) {
 			ret = -EAGAIN;
 			break;
 		}
-		if (!pages) {
-			pages = (struct page **)__get_free_page(GFP_KERNEL);
-			if (!pages) {
-				ret = -ENOMEM;
-				break;
-			}
-		}
+
 		ret = pin_runs_slow(&out.builder, addr, (end - addr) >> PAGE_SHIFT,
-				    pages, gup_flags);
-		if (ret <= 0)
+				    gup_flags, gfp, &slow);
+		if (ret < 0)
 			break;
 		addr += ret << PAGE_SHIFT;
 	}
-	free_page((unsigned long)pages);
+	if (unlikely(slow.pages))
+		free_page((unsigned long)slow.pages);
 	run_builder_close(&out.builder);
-	*runs = out.builder.runs;
+	runs->nr = out.builder.runs.nr;
+	runs->nr_sizes = out.builder.runs.nr_sizes;
 
 	return addr > start ? (addr - start) >> PAGE_SHIFT : ret;
 }
@@ -447,13 +565,16 @@ static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
  * @nr_pages: number of pages from there on
  * @gup_flags: FOLL_WRITE, FOLL_LONGTERM and others as for
  *	       pin_user_pages_fast(); FOLL_PIN is implied
+ * @gfp: for a temporary array of a page, where there are many pages that cannot
+ *	 be pinned without locks
  * @runs: chunk that the runs are appended to
  *
  * Pins memory of the current process as pin_user_pages_fast() does and by the
  * same rules, but returns runs: contiguous ranges of pages inside one folio,
- * each of which holds one pin whatever its length. A zero page is a run of its
- * own and holds no pin. The last run that is already in @runs grows if the
- * first page continues it.
+ * each of which holds one pin whatever its length, or one for each page if
+ * @runs says so. A zero page is a run of its own and holds no pin. The last run
+ * that is already in @runs grows if the first page continues it, unless the
+ * caller has cut it to less than whole pages.
  *
  * The call returns when all pages are pinned, when @runs is full, or when a
  * page cannot be pinned. A caller that wants more continues at @start plus the
@@ -469,8 +590,8 @@ static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
  * Context: Process context, may sleep. Takes mmap_lock for reading if the walk
  *	    without locks does not succeed.
  * Return: Number of pages pinned, which is less than @nr_pages if the chunk is
- *	   full or a later page cannot be pinned. An error only if nothing was
- *	   pinned; @runs is as before then:
+ *	   full or a later page cannot be pinned; 0 only if @nr_pages is. An
+ *	   error only if nothing was pinned; @runs is as before then:
  *	   -EINVAL: a flag that is not allowed here, or FOLL_LONGTERM together
  *	   with FOLL_PCI_P2PDMA
  *	   -ENOSPC: @runs has no room for even one page
@@ -479,14 +600,13 @@ static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
  *	   memory that must not be pinned like this
  *	   -EINTR, -EAGAIN: a fatal signal is pending
  *	   -EOPNOTSUPP: FOLL_LONGTERM on a file system DAX mapping
- *	   -ENOMEM: no memory to fault it in, to migrate it to, or for the
- *	   temporary array
+ *	   -ENOMEM: no memory to fault it in or to migrate it to
  *	   Others come from the fault, as from pin_user_pages().
  */
 long pin_user_runs_fast(unsigned long start, unsigned long nr_pages,
-			unsigned int gup_flags, struct pin_runs *runs)
+			unsigned int gup_flags, gfp_t gfp, struct pin_runs *runs)
 {
-	return __pin_user_runs(start, nr_pages, gup_flags, runs);
+	return __pin_user_runs(start, nr_pages, gup_flags, gfp, runs);
 }
 EXPORT_SYMBOL_GPL(pin_user_runs_fast);
 
@@ -507,7 +627,7 @@ EXPORT_SYMBOL_GPL(pin_user_runs_fast);
 long pin_user_runs_fast_only(unsigned long start, unsigned long nr_pages,
 			     unsigned int gup_flags, struct pin_runs *runs)
 {
-	return __pin_user_runs(start, nr_pages, gup_flags | FOLL_FAST_ONLY,
+	return __pin_user_runs(start, nr_pages, gup_flags | FOLL_FAST_ONLY, 0,
 			       runs);
 }
 

@@ -10,37 +10,88 @@
 
 /*
  * Interrupts are off for at most this many leaf entries when runs are pinned.
- * It is one PTE table where those have 512 entries.
+ * It is one PTE table where those have 512 entries. For page arrays it is as
+ * many pages: each has to be written down, whatever maps it.
  */
 #define GUP_SECTION_ENTRIES	512
+#define GUP_SECTION_SIZE	((unsigned long)GUP_SECTION_ENTRIES << PAGE_SHIFT)
 
 /*
  * struct run_builder - builds maximal runs from what a walk finds
  * @runs: the chunk so far
  * @open: the run that may still grow, pinned but not yet in @runs; its
  *	  nr_pages is 0 while there is none
- * @open_end: PFN behind the last page of its folio
+ * @open_end: PFN behind the last page that it may get: the end of its folio, or
+ *	      of what one entry can tell
+ * @room: bytes that are free at least once the open run, and what else was
+ *	  asked for, have taken the most that they may take; less than 0 where
+ *	  that is not known to fit
+ * @least: bytes that a run takes at least: a run of one page takes no more
+ * @most: bytes that a run takes at most
  *
- * A copy of it is a checkpoint: a walk only ever appends to the chunk and
- * never changes what is there.
+ * A walk only ever appends to the chunk and never changes what is there.
  */
 struct run_builder {
 	struct pin_runs	runs;
 	struct pin_run	open;
 	unsigned long	open_end;
+	int		room;
+	u32		least;
+	u32		most;
 };
+
+/* The state of a builder, to go back to */
+struct run_mark {
+	u32		nr;
+	u32		nr_sizes;
+	struct pin_run	open;
+	unsigned long	open_end;
+};
+
+static inline void run_builder_count_room(struct run_builder *b)
+{
+	b->room = pin_runs_room(&b->runs) - (b->open.nr_pages ? b->most : 0);
+}
 
 static inline void run_builder_init(struct run_builder *b,
 				    const struct pin_runs *runs)
 {
 	b->runs = *runs;
-	b->open.pfn = 0;
 	b->open.nr_pages = 0;
 	b->open_end = 0;
+	b->least = pin_run_bytes(runs->format, 0, 1);
+	b->most = runs->format == PIN_RUNS_PFN ? sizeof(u64) + sizeof(u32) :
+						 b->least;
+	run_builder_count_room(b);
 }
 
-unsigned long run_builder_fits(const struct run_builder *b, unsigned long pfn,
-			       unsigned long nr_pages);
+static inline void run_builder_mark(const struct run_builder *b,
+				    struct run_mark *mark)
+{
+	mark->nr = b->runs.nr;
+	mark->nr_sizes = b->runs.nr_sizes;
+	mark->open = b->open;
+	mark->open_end = b->open_end;
+}
+
+unsigned long run_builder_fits(struct run_builder *b, unsigned long pfn,
+			       unsigned long nr_pages, u32 bytes);
+
+/*
+ * Is there room for so many bytes besides what is there, and was asked for
+ * before? If not, that may be because something was asked for and not used.
+ */
+static __always_inline bool run_builder_ask(struct run_builder *b, u32 bytes)
+{
+	b->room -= bytes;
+	return b->room >= 0;
+}
+
+/* Was there no room for what was asked for last, whatever it is? */
+static inline bool run_builder_is_tight(const struct run_builder *b)
+{
+	return b->room < 0;
+}
 
 /*
  * Is @pfn the page behind the open run, in the same folio? As the open run
@@ -52,28 +103,12 @@ static inline bool run_builder_continues(const struct run_builder *b,
 	return pfn < b->open_end && pfn == b->open.pfn + b->open.nr_pages;
 }
 
-/* Room left once the open run is in the chunk */
-static inline u32 run_builder_room(const struct run_builder *b)
+/* How many pages may an entry have at most, from this one on? */
+static inline unsigned long run_builder_reach(const struct run_builder *b,
+					      unsigned long pfn)
 {
-	u32 room = pin_runs_room(&b->runs);
-
-	if (b->open.nr_pages)
-		room -= pin_run_bytes(b->runs.format, b->open.pfn,
-				      b->open.nr_pages);
-	return room;
-}
-
-/*
- * For how many more runs is there room, whatever they are, beside the open one,
- * whatever that grows to?
- */
-static inline u32 run_builder_plenty(const struct run_builder *b)
-{
-	u32 max = b->runs.format == PIN_RUNS_PFN ?
-		  sizeof(u64) + sizeof(u32) : PIN_RUN_MAX_BYTES;
-	u32 runs = pin_runs_room(&b->runs) / max;
-
-	return runs ? runs - 1 : 0;
+	return run_builder_continues(b, pfn) ? b->open_end - pfn :
+					       pin_run_max_pages(b->runs.format);
 }
 
 /* Put the open run into the chunk. */
@@ -85,15 +120,27 @@ static inline void run_builder_close(struct run_builder *b)
 	b->open_end = 0;
 }
 
+/* Add the page of a small folio: such a run does not grow. */
+static __always_inline void run_builder_add_small(struct run_builder *b,
+						  unsigned long pfn)
+{
+	if (unlikely(b->open.nr_pages))
+		run_builder_close(b);
+	pin_runs_push(&b->runs, pfn, 1);
+}
+
 /*
- * Add pages of one folio; @folio_end is the PFN behind the last page of it. A
- * run that goes that far will not grow, and is not left open.
+ * Add pages of one large folio, no more than run_builder_reach() of them;
+ * @folio_end is the PFN behind the last page of it. A run that goes that far
+ * will not grow, and is not left open.
  */
 static __always_inline void run_builder_add(struct run_builder *b,
 					    unsigned long pfn,
 					    unsigned long nr_pages,
 					    unsigned long folio_end)
 {
+	unsigned long end;
+
 	if (unlikely(b->open.nr_pages)) {
 		if (run_builder_continues(b, pfn)) {
 			b->open.nr_pages += nr_pages;
@@ -101,13 +148,14 @@ static __always_inline void run_builder_add(struct run_builder *b,
 		}
 		run_builder_close(b);
 	}
-	if (pfn + nr_pages == folio_end) {
+	end = pfn + min(folio_end - pfn, pin_run_max_pages(b->runs.format));
+	if (pfn + nr_pages == end) {
 		pin_runs_push(&b->runs, pfn, nr_pages);
 		return;
 	}
 	b->open.pfn = pfn;
 	b->open.nr_pages = nr_pages;
-	b->open_end = folio_end;
+	b->open_end = end;
 }
 
 /* PFN behind the last page of a folio */
@@ -119,55 +167,51 @@ static inline unsigned long folio_end_pfn(const struct folio *folio)
 /*
  * struct gup_out - where a GUP-fast walk puts what it finds
  * @nr: number of pages found
- * @zone_id: zone of the last folio
- * @zone_allowed: the same if every folio of it may be pinned, or -1
- * @pinned: pins that are not in the node statistics yet
+ * @pinned: pins that are not in the node statistics yet; it also knows the zones
+ *	    in which every folio may be pinned
+ * @block: the last pageblock that may be pinned, of a zone that has others
  * @pages: takes one entry for each page, and what follows is not used; or
  * @builder: takes runs
  * @budget: leaf entries that may still be taken before the walk ends
- * @plenty: runs that the chunk has room for without looking closer
+ * @stop: the walk ends here
  * @full: the chunk has no room for all of the pages that come next
+ * @no_cow: the mapping is known to be none that is copied on write
+ * @ask_vma: whether it is was not known, and would have been needed
  */
 struct gup_out {
 	unsigned long		nr;
-	int			zone_id;
-	int			zone_allowed;
 	struct gup_pin_stat	pinned;
+	unsigned long		block;
 	struct page		**pages;
 	struct run_builder	builder;
 	unsigned long		budget;
-	int			plenty;
+	bool			stop;
 	bool			full;
-};
-
-enum gup_check {
-	GUP_CHECK_ALLOWED,
-	GUP_CHECK_ACCESSIBLE,
+	bool			no_cow;
+	bool			ask_vma;
 };
 
 #ifdef CONFIG_PIN_RUNS_KUNIT_TEST
 /*
- * Page table entries that GUP-fast has read, but for reading them again, and
- * the most that it has read with interrupts off. A build for tests counts them,
- * for all tasks together: who wants to know is alone, and the others may race.
+ * Leaf entries that GUP-fast has taken, and the most that it has taken with
+ * interrupts off. A build for tests counts them, for all tasks together: who
+ * wants to know is alone, and the others may race.
  */
-extern unsigned long gup_nr_reads, gup_section_start, gup_longest_section;
-/* Lets a test refuse a batch of PTEs, where one of the checks would */
-extern bool (*gup_kunit_refuse)(struct folio *folio, enum gup_check check);
+extern unsigned long gup_nr_leaves, gup_section_start, gup_longest_section;
 
-static inline void gup_count_read(void)
+static inline void gup_count_leaves(unsigned long nr)
 {
-	WRITE_ONCE(gup_nr_reads, READ_ONCE(gup_nr_reads) + 1);
+	WRITE_ONCE(gup_nr_leaves, READ_ONCE(gup_nr_leaves) + nr);
 }
 
 static inline void gup_count_section(void)
 {
-	unsigned long reads = READ_ONCE(gup_nr_reads);
-	unsigned long section = reads - READ_ONCE(gup_section_start);
+	unsigned long leaves = READ_ONCE(gup_nr_leaves);
+	unsigned long section = leaves - READ_ONCE(gup_section_start);
 
 	if (section > READ_ONCE(gup_longest_section))
 		WRITE_ONCE(gup_longest_section, section);
-	WRITE_ONCE(gup_section_start, reads);
+	WRITE_ONCE(gup_section_start, leaves);
 }
 
 /* The longest section since the last call; 0 where they are not counted */
@@ -178,33 +222,26 @@ static inline unsigned long gup_take_longest_section(void)
 	gup_longest_section = 0;
 	return longest;
 }
-
-static inline bool gup_kunit_refuses(struct folio *folio, enum gup_check check)
-{
-	return gup_kunit_refuse && gup_kunit_refuse(folio, check);
-}
 #else
-static inline void gup_count_read(void) { }
+static inline void gup_count_leaves(unsigned long nr) { }
 static inline void gup_count_section(void) { }
 static inline unsigned long gup_take_longest_section(void)
 {
 	return 0;
 }
-
-static inline bool gup_kunit_refuses(struct folio *folio, enum gup_check check)
-{
-	return false;
-}
 #endif
 
 #if IS_ENABLED(CONFIG_KUNIT)
 bool gup_fast_raced(unsigned int seq);
+bool gup_fast_file_allowed(struct folio *folio, unsigned int flags);
+int gup_make_folio_accessible(struct folio *folio);
 #endif
 
 bool gup_fast_section(unsigned long start, unsigned long end,
 		      unsigned int gup_flags, struct gup_out *out);
 long gup_slow(unsigned long start, unsigned long nr_pages, struct page **pages,
 	      unsigned int gup_flags);
+void unpin_user_runs_resched(struct pin_runs *runs, enum unpin_dirty dirty);
 void pin_run_make_dirty(struct folio *folio, enum unpin_dirty dirty);
 
 /* The caller counts them in NR_FOLL_PIN_RELEASED. */
@@ -219,16 +256,16 @@ static inline void gup_put_pins(struct folio *folio, int pins)
 }
 
 /*
- * Release the pin of a run in this folio. There is no sanity check: this also
+ * Release pins of a run in this folio. There is no sanity check: this also
  * serves runs that raced with fork() and may be shared now.
  */
-static inline void gup_put_run(struct folio *folio,
+static inline void gup_put_run(struct folio *folio, unsigned long pins,
 			       struct gup_pin_stat *released)
 {
 	if (unlikely(is_zero_folio(folio)))
 		return;
-	gup_pin_stat_add(released, folio, 1);
-	gup_put_pins(folio, 1);
+	gup_pin_stat_add(released, folio, pins);
+	gup_put_pins(folio, pins);
 }
 
 #endif /* MM_PIN_RUNS_H */

@@ -4,10 +4,9 @@
  *
  * Both are made of calls of pin_user_runs_fast().
  *
- * Entries of a scatterlist are merged where the memory is contiguous, also from
- * one folio to the next. Each folio in an entry has one pin, unless its pages
- * continue those at the end of the entry before: an entry has a maximum size,
- * which may cut a run.
+ * An entry of a scatterlist is a run, with its pin, and so entries are not merged
+ * where memory is contiguous from one folio to the next. Where the maximum size
+ * of an entry cuts a run, each part gets a pin of its own.
  */
 #include <linux/export.h>
 #include <linux/gfp.h>
@@ -19,54 +18,33 @@
 #include "internal.h"
 #include "pin_runs.h"
 
-/* Does the run go on in the folio that the table ends in, and where it ends? */
-static bool run_continues_sg(const struct sg_append_table *append,
-			     unsigned long pfn)
-{
-	phys_addr_t end;
-
-	if (!append->prv)
-		return false;
-	end = sg_phys(append->prv) + append->prv->length;
-	return PFN_PHYS(pfn) == end && pfn_folio(pfn) == pfn_folio(pfn - 1);
-}
+/* Entries that are released before others get their turn */
+#define UNPIN_SG_BATCH		1024
 
 /**
  * unpin_user_sg() - release what pin_user_sg() returned
  * @append: the table, also if pin_user_sg() failed; empty afterwards
  * @dirty: whether the folios are marked dirty before, and how
  *
- * Context: Any that is allowed to free memory; may sleep if @dirty is
- *	    UNPIN_DIRTY_LOCK.
+ * Context: Process context, may sleep: there is no limit to the number of runs.
  */
 void unpin_user_sg(struct sg_append_table *append, enum unpin_dirty dirty)
 {
-	struct gup_pin_stat released = { .item = NR_FOLL_PIN_RELEASED };
-	unsigned long next = 0, next_end = 0;
+	struct gup_pin_stat released;
 	struct scatterlist *sg;
 	unsigned int i;
 
+	gup_pin_stat_init(&released, NR_FOLL_PIN_RELEASED);
 	for_each_sgtable_sg(&append->sgt, sg, i) {
-		unsigned long pfn = page_to_pfn(sg_page(sg));
-		unsigned long end = pfn + PFN_UP(sg->offset + sg->length);
+		struct folio *folio = page_folio(sg_page(sg));
 
-		/*
-		 * The folio at the end of the entry before has been released,
-		 * so its bounds are those that it had then.
-		 */
-		if (pfn == next && pfn < next_end)
-			pfn = min(end, next_end);
-		while (pfn < end) {
-			struct page *page = pfn_to_page(pfn);
-			struct folio *folio = page_folio(page);
-
-			next_end = folio_end_pfn(folio);
-			if (dirty != UNPIN_CLEAN)
-				pin_run_make_dirty(folio, dirty);
-			gup_put_run(folio, &released);
-			pfn = min(end, next_end);
+		if (dirty != UNPIN_CLEAN)
+			pin_run_make_dirty(folio, dirty);
+		gup_put_run(folio, 1, &released);
+		if (i % UNPIN_SG_BATCH == UNPIN_SG_BATCH - 1) {
+			gup_pin_stat_flush(&released);
+			cond_resched();
 		}
-		next = end;
 	}
 	gup_pin_stat_flush(&released);
 	sg_free_append_table(append);
@@ -74,32 +52,59 @@ void unpin_user_sg(struct sg_append_table *append, enum unpin_dirty dirty)
 }
 EXPORT_SYMBOL_GPL(unpin_user_sg);
 
+/*
+ * Append a run, from @offset on and up to @len bytes, as one or more entries.
+ * Returns the number of bytes, or an error; the pin that the run came with is
+ * the table's in any case but that.
+ */
+static ssize_t append_run(struct sg_append_table *append,
+			  const struct pin_run *run, unsigned int offset,
+			  size_t len, unsigned int max_segment, gfp_t gfp)
+{
+	size_t bytes = min(len, (run->nr_pages << PAGE_SHIFT) - offset);
+	size_t done = 0;
+	int ret;
+
+	while (done < bytes) {
+		size_t pos = offset + done, part;
+
+		part = min(bytes - done, max_segment - offset_in_page(pos));
+		ret = done ? repin_user_run(run->pfn, 1) : 0;
+		if (ret)
+			break;
+		ret = sg_append_table_add(append,
+					  pfn_to_page(run->pfn + (pos >> PAGE_SHIFT)),
+					  part, offset_in_page(pos),
+					  done + part < len, gfp);
+		if (ret) {
+			unpin_user_folio(pfn_folio(run->pfn), 1);
+			break;
+		}
+		done += part;
+	}
+	return done == bytes ? bytes : ret;
+}
+
 /* Append a chunk; its runs belong to the table or are released. */
 static int append_runs(struct sg_append_table *append, struct pin_runs *runs,
-		       unsigned int *offset, size_t *len,
-		       unsigned int max_segment)
+		       unsigned int offset, size_t *len,
+		       unsigned int max_segment, gfp_t gfp)
 {
 	struct pin_runs_iter it = { };
 	struct pin_run run;
-	int ret = 0;
+	ssize_t ret = 0;
 
 	while (pin_runs_next(runs, &it, &run)) {
-		struct page *page = pfn_to_page(run.pfn);
-		size_t bytes = min(*len, (run.nr_pages << PAGE_SHIFT) - *offset);
-		bool shared = run_continues_sg(append, run.pfn);
-
-		if (!ret)
-			ret = sg_alloc_append_table_from_range(append, page,
-							       *offset, bytes,
-							       max_segment,
-							       bytes < *len,
-							       GFP_KERNEL);
-		if (ret || shared)
-			unpin_user_folio(page_folio(page), 1);
-		*offset = 0;
-		*len -= bytes;
+		if (ret < 0) {
+			unpin_user_folio(pfn_folio(run.pfn), 1);
+			continue;
+		}
+		ret = append_run(append, &run, offset, *len, max_segment, gfp);
+		if (ret > 0)
+			*len -= ret;
+		offset = 0;
 	}
-	return ret;
+	return min(ret, 0);
 }
 
 /**
@@ -108,10 +113,11 @@ static int append_runs(struct sg_append_table *append, struct pin_runs *runs,
  * @len: number of bytes
  * @gup_flags: as for pin_user_runs_fast()
  * @max_segment: maximum size of an entry in bytes, at least a page
+ * @gfp: for the table and a temporary buffer of a page
  * @append: empty table, all zero; filled by the call
  *
- * All of the range is pinned, or nothing. The table is released with
- * unpin_user_sg().
+ * All of the range is pinned, or nothing. An entry is a run or a part of one, and
+ * has one pin. The table is released with unpin_user_sg().
  *
  * Context: Process context, may sleep. Takes mmap_lock for reading if the walk
  *	    without locks does not succeed.
@@ -120,19 +126,20 @@ static int append_runs(struct sg_append_table *append, struct pin_runs *runs,
  *	   needs to be chained on an architecture that cannot do that.
  */
 int pin_user_sg(unsigned long start, size_t len, unsigned int gup_flags,
-		unsigned int max_segment, struct sg_append_table *append)
+		unsigned int max_segment, gfp_t gfp,
+		struct sg_append_table *append)
 {
-	unsigned int offset = offset_in_page(start);
 	struct pin_runs runs;
 	unsigned long end;
 	void *buf;
 	int ret;
 
-	if (!len || max_segment < PAGE_SIZE)
+	max_segment = ALIGN_DOWN(max_segment, PAGE_SIZE);
+	if (!len || !max_segment)
 		return -EINVAL;
 	if (check_add_overflow(start, len, &end))
 		return -EOVERFLOW;
-	buf = (void *)__get_free_page(GFP_KERNEL);
+	buf = (void *)__get_free_page(gfp);
 	if (!buf)
 		return -ENOMEM;
 
@@ -141,13 +148,14 @@ int pin_user_sg(unsigned long start, size_t len, unsigned int gup_flags,
 		long pinned;
 
 		pin_runs_init(&runs, buf, PAGE_SIZE);
-		pinned = pin_user_runs_fast(start, nr_pages, gup_flags, &runs);
-		if (pinned <= 0) {
-			ret = pinned ?: -EFAULT;
+		pinned = pin_user_runs_fast(start, nr_pages, gup_flags, gfp, &runs);
+		if (pinned < 0) {
+			ret = pinned;
 			break;
 		}
-		ret = append_runs(append, &runs, &offset, &len, max_segment);
-		start += pinned << PAGE_SHIFT;
+		ret = append_runs(append, &runs, offset_in_page(start), &len,
+				  max_segment, gfp);
+		start = (start & PAGE_MASK) + (pinned << PAGE_SHIFT);
 	} while (!ret && len);
 
 	free_page((unsigned long)buf);
@@ -158,7 +166,7 @@ int pin_user_sg(unsigned long start, size_t len, unsigned int gup_flags,
 EXPORT_SYMBOL_GPL(pin_user_sg);
 
 /* A larger buffer for a chunk of packed PFNs */
-static int pin_runs_grow(struct pin_runs *runs)
+static int pin_runs_grow(struct pin_runs *runs, gfp_t gfp)
 {
 	u32 bytes = runs->bytes * 2, sizes = runs->nr_sizes * sizeof(u32);
 	struct pin_runs larger;
@@ -167,7 +175,7 @@ static int pin_runs_grow(struct pin_runs *runs)
 	/* What kvmalloc() allows */
 	if (bytes > INT_MAX)
 		return -E2BIG;
-	buf = kvmalloc(bytes, GFP_KERNEL);
+	buf = kvmalloc(bytes, gfp);
 	if (!buf)
 		return -ENOMEM;
 
@@ -187,6 +195,7 @@ static int pin_runs_grow(struct pin_runs *runs)
  * @start: user address, any address in the first page
  * @nr_pages: number of pages from there on
  * @gup_flags: as for pin_user_runs_fast()
+ * @gfp: for the chunk and a temporary array of a page; what kvmalloc() takes
  * @runs: returns all runs in one chunk of packed PFNs
  *
  * For callers that do not want to handle chunks. All of the range is pinned, or
@@ -199,19 +208,20 @@ static int pin_runs_grow(struct pin_runs *runs)
  *	   chunk would be too large.
  */
 int pin_user_runs_alloc(unsigned long start, unsigned long nr_pages,
-			unsigned int gup_flags, struct pin_runs *runs)
+			unsigned int gup_flags, gfp_t gfp,
+			struct pin_runs *runs)
 {
 	u32 bytes = clamp(nr_pages, 1, PAGE_SIZE / sizeof(u64)) * sizeof(u64);
-	void *buf = kvmalloc(bytes, GFP_KERNEL);
+	void *buf = kvmalloc(bytes, gfp);
 	long ret = 0;
 
 	if (!buf)
 		return -ENOMEM;
 	pin_runs_init(runs, buf, bytes);
 	while (nr_pages && ret >= 0) {
-		ret = pin_user_runs_fast(start, nr_pages, gup_flags, runs);
+		ret = pin_user_runs_fast(start, nr_pages, gup_flags, gfp, runs);
 		if (ret == -ENOSPC) {
-			ret = pin_runs_grow(runs);
+			ret = pin_runs_grow(runs, gfp);
 		} else if (ret > 0) {
 			start += ret << PAGE_SHIFT;
 			nr_pages -= ret;
@@ -228,11 +238,11 @@ EXPORT_SYMBOL_GPL(pin_user_runs_alloc);
  * @runs: the chunk; it may not be used any more
  * @dirty: whether the folios are marked dirty before, and how
  *
- * Context: Process context.
+ * Context: Process context, may sleep: there is no limit to the number of runs.
  */
 void unpin_user_runs_free(struct pin_runs *runs, enum unpin_dirty dirty)
 {
-	unpin_user_runs(runs, dirty);
+	unpin_user_runs_resched(runs, dirty);
 	kvfree(runs->entries);
 	runs->entries = NULL;
 	runs->bytes = 0;

@@ -10,6 +10,14 @@
  * whole. pin_user_runs_fast() appends runs to a chunk that the caller owns;
  * unpin_user_runs() releases all runs of a chunk.
  *
+ * One entry is one run, in every format: who has an entry has its pin, wherever
+ * it is moved to and whatever is beside it. Who makes two of one takes a second
+ * pin, with repin_user_run().
+ *
+ * A caller that will release parts of runs sets @per_page in the empty chunk:
+ * then a run has a pin for each of its pages, still taken at once, which may be
+ * released in any order by unpin_user_page(), unpin_user_folio() and the like.
+ *
  * A chunk is a buffer of any size, and one page is the natural one. Its format
  * is one of:
  *
@@ -35,9 +43,8 @@
  *
  * PIN_RUNS_BVEC
  *	An array of struct bio_vec with whole pages. As the length of one is
- *	limited, a run of more than 2 GiB takes several. A bio_vec that goes on
- *	where the one before it ended, inside the same folio, is part of the
- *	same run and has no pin of its own.
+ *	limited, no run is longer than 2 GiB. The caller may change the offset
+ *	and length of one inside its pages; it will not grow then.
  *
  * PIN_RUNS_PHYS
  *	An array of struct phys_vec. For those who never look at a struct page.
@@ -60,11 +67,6 @@ struct sg_append_table;
 /* Pages that one bio_vec has at most */
 #define PIN_RUN_BVEC_PAGES	(SZ_2G >> PAGE_SHIFT)
 
-/* Room that a run takes in any format at most */
-#define PIN_RUN_MAX_BYTES	\
-	(sizeof(struct bio_vec) * \
-	 DIV_ROUND_UP(MAX_FOLIO_NR_PAGES, PIN_RUN_BVEC_PAGES))
-
 /**
  * enum pin_runs_format - how runs are stored in a chunk
  * @PIN_RUNS_PFN: packed PFNs, the densest
@@ -82,7 +84,8 @@ enum pin_runs_format {
  * @entries: the buffer, aligned to 8 bytes, as packed PFNs
  * @bvecs: the same as PIN_RUNS_BVEC
  * @phys: the same as PIN_RUNS_PHYS
- * @format: what it is
+ * @format: what it is, of enum pin_runs_format
+ * @per_page: a run has a pin for each page; set by the caller while it is empty
  * @bytes: size of the buffer, of packed PFNs a multiple of 8
  * @nr: number of entries
  * @nr_sizes: how many of those have an explicit size (packed PFNs)
@@ -93,7 +96,8 @@ struct pin_runs {
 		struct bio_vec	*bvecs;
 		struct phys_vec	*phys;
 	};
-	enum pin_runs_format	format;
+	u8			format;
+	bool			per_page;
 	u32			bytes;
 	u32			nr;
 	u32			nr_sizes;
@@ -131,6 +135,7 @@ static inline void pin_runs_init(struct pin_runs *runs, void *buf, u32 bytes)
 {
 	runs->entries = buf;
 	runs->format = PIN_RUNS_PFN;
+	runs->per_page = false;
 	runs->bytes = ALIGN_DOWN(bytes, sizeof(u64));
 	runs->nr = 0;
 	runs->nr_sizes = 0;
@@ -170,6 +175,12 @@ static inline bool pin_run_is_aligned(unsigned long pfn, unsigned long nr_pages)
 	return !((nr_pages | pfn) & (nr_pages - 1));
 }
 
+/* Pages that a run has at most in a chunk of this format */
+static inline unsigned long pin_run_max_pages(enum pin_runs_format format)
+{
+	return format == PIN_RUNS_BVEC ? PIN_RUN_BVEC_PAGES : U32_MAX;
+}
+
 /* Room that a run takes in a chunk of this format */
 static inline u32 pin_run_bytes(enum pin_runs_format format, unsigned long pfn,
 				unsigned long nr_pages)
@@ -179,8 +190,7 @@ static inline u32 pin_run_bytes(enum pin_runs_format format, unsigned long pfn,
 		return pin_run_is_aligned(pfn, nr_pages) ?
 		       sizeof(u64) : sizeof(u64) + sizeof(u32);
 	case PIN_RUNS_BVEC:
-		return DIV_ROUND_UP(nr_pages, PIN_RUN_BVEC_PAGES) *
-		       sizeof(struct bio_vec);
+		return sizeof(struct bio_vec);
 	default:
 		return sizeof(struct phys_vec);
 	}
@@ -205,27 +215,27 @@ static inline u32 *pin_runs_size(const struct pin_runs *runs, u32 i)
 	return (u32 *)((char *)runs->entries + runs->bytes) - 1 - i;
 }
 
-void pin_runs_push_array(struct pin_runs *runs, unsigned long pfn,
-			 unsigned long nr_pages);
-
 /* The caller made sure that there is room. */
 static __always_inline void pin_runs_push(struct pin_runs *runs,
 					  unsigned long pfn,
 					  unsigned long nr_pages)
 {
-	u64 entry;
+	u32 i = runs->nr++;
 
-	if (unlikely(runs->format != PIN_RUNS_PFN)) {
-		pin_runs_push_array(runs, pfn, nr_pages);
-		return;
-	}
-	if (likely(pin_run_is_aligned(pfn, nr_pages))) {
-		entry = ((u64)pfn << 1) | nr_pages;
+	if (likely(runs->format == PIN_RUNS_PFN)) {
+		if (likely(pin_run_is_aligned(pfn, nr_pages))) {
+			runs->entries[i] = ((u64)pfn << 1) | nr_pages;
+		} else {
+			runs->entries[i] = PIN_RUN_SIZED | pfn;
+			*pin_runs_size(runs, runs->nr_sizes++) = nr_pages;
+		}
+	} else if (runs->format == PIN_RUNS_BVEC) {
+		bvec_set_page(&runs->bvecs[i], pfn_to_page(pfn),
+			      nr_pages << PAGE_SHIFT, 0);
 	} else {
-		entry = PIN_RUN_SIZED | pfn;
-		*pin_runs_size(runs, runs->nr_sizes++) = nr_pages;
+		runs->phys[i].paddr = PFN_PHYS(pfn);
+		runs->phys[i].len = (size_t)nr_pages << PAGE_SHIFT;
 	}
-	runs->entries[runs->nr++] = entry;
 }
 
 /**
@@ -245,8 +255,6 @@ struct pin_runs_iter {
  * @runs: the chunk
  * @it: the position
  * @run: returns what is there
- *
- * A run of more than 2 GiB comes in several pieces from a PIN_RUNS_BVEC chunk.
  *
  * Return: false at the end of the chunk.
  */
@@ -303,23 +311,24 @@ static inline struct pin_run pin_runs_pop(struct pin_runs *runs)
 }
 
 long pin_user_runs_fast(unsigned long start, unsigned long nr_pages,
-			unsigned int gup_flags, struct pin_runs *runs);
+			unsigned int gup_flags, gfp_t gfp, struct pin_runs *runs);
 long pin_user_runs_fast_only(unsigned long start, unsigned long nr_pages,
 			     unsigned int gup_flags, struct pin_runs *runs);
 int fault_in_user_runs(unsigned long start, unsigned long nr_pages,
 		       unsigned int gup_flags);
+int repin_user_run(unsigned long pfn, unsigned int pins);
 void unpin_user_runs(struct pin_runs *runs, enum unpin_dirty dirty);
 void unpin_user_bvecs(const struct bio_vec *bvecs, unsigned long nr_bvecs,
 		      enum unpin_dirty dirty);
-const struct bio_vec *pin_run_end_bvec(const struct bio_vec *bvec,
-				       const struct bio_vec *end);
 
 int pin_user_runs_alloc(unsigned long start, unsigned long nr_pages,
-			unsigned int gup_flags, struct pin_runs *runs);
+			unsigned int gup_flags, gfp_t gfp,
+			struct pin_runs *runs);
 void unpin_user_runs_free(struct pin_runs *runs, enum unpin_dirty dirty);
 
 int pin_user_sg(unsigned long start, size_t len, unsigned int gup_flags,
-		unsigned int max_segment, struct sg_append_table *append);
+		unsigned int max_segment, gfp_t gfp,
+		struct sg_append_table *append);
 void unpin_user_sg(struct sg_append_table *append, enum unpin_dirty dirty);
 
 #endif /* _LINUX_PIN_RUNS_H */

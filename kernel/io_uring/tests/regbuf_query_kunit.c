@@ -40,6 +40,8 @@ static struct io_mapped_ubuf *store(struct kunit *test,
 	imu->ubuf = (7UL << PAGE_SHIFT) + head;
 	imu->len = (tally.nr_pages << PAGE_SHIFT) - head - tail;
 	imu->dir = IO_BUF_SOURCE | IO_BUF_DEST;
+	if (layout->nr_bvecs != nr_runs)
+		imu->flags = IO_REGBUF_F_PIECES;
 	regbuf_fill_begin(&fill, imu, layout);
 	for (i = 0; i < nr_runs; i++)
 		regbuf_fill_run(&fill, runs[i].pfn, runs[i].nr_pages);

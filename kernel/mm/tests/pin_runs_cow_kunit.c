@@ -105,7 +105,7 @@ static void read_only_unshares(struct kunit *test)
 		mm = fork_mm(test);
 		init_chunk(&runs, round, buf, bytes);
 		KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr, nr,
-							 round ? FOLL_LONGTERM : 0,
+							 round ? FOLL_LONGTERM : 0, GFP_KERNEL,
 							 &runs), nr);
 		expect_touched(test, addr, c->len);
 		expect_exclusive(test, addr, nr, &runs, pages);
@@ -155,7 +155,7 @@ static void read_only_each_page(struct kunit *test)
 		for (pos = addr; pos < addr + c->len; pos += every * PAGE_SIZE)
 			touch(test, pos, PAGE_SIZE);
 		init_chunk(&runs, every % PIN_RUNS_NR_FORMATS, buf, bytes);
-		KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr, nr, FOLL_LONGTERM,
+		KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr, nr, FOLL_LONGTERM, GFP_KERNEL,
 							 &runs), nr);
 		expect_touched(test, addr, c->len);
 		expect_exclusive(test, addr, nr, &runs, pages);
@@ -177,7 +177,7 @@ static void write_breaks_cow(struct kunit *test)
 
 	fork_mm(test);
 	pin_runs_init(&runs, buf, bytes);
-	KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr, nr, FOLL_WRITE, &runs), nr);
+	KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr, nr, FOLL_WRITE, GFP_KERNEL, &runs), nr);
 	expect_exclusive(test, addr, nr, &runs, pages);
 	unpin_user_runs(&runs, UNPIN_DIRTY_LOCK);
 }
@@ -194,7 +194,7 @@ static void fork_copies_pinned(struct kunit *test)
 	struct pin_runs runs;
 
 	pin_runs_init(&runs, buf, bytes);
-	KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr, nr, FOLL_WRITE, &runs), nr);
+	KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr, nr, FOLL_WRITE, GFP_KERNEL, &runs), nr);
 	fork_mm(test);
 	expect_exclusive(test, addr, nr, &runs, pages);
 	unpin_user_runs(&runs, UNPIN_DIRTY_LOCK);
@@ -246,7 +246,7 @@ static void migrate(struct kunit *test)
 
 	before = pins_held();
 	pin_runs_init(&runs, buf, bytes);
-	KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr, nr, FOLL_WRITE | FOLL_LONGTERM,
+	KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr, nr, FOLL_WRITE | FOLL_LONGTERM, GFP_KERNEL,
 						 &runs), nr);
 	reference(test, addr, nr, FOLL_WRITE | FOLL_LONGTERM, pages);
 	KUNIT_EXPECT_EQ(test, expect_runs(test, &runs, pages, nr),

@@ -19,14 +19,13 @@
 /* What the stand-ins count, and when they interfere: at the nth call */
 static struct {
 	int sections, race_from, race_to;
-	enum gup_check check;
 	int batches, refuse_at;
 	struct folio *refused;
 	bool not_pinned;
 	int slow_calls;
 	unsigned long slow_pages;
 	long slow_err;
-	unsigned long reads, most_reads;
+	unsigned long leaves, most_leaves;
 	int kill_at;
 } fake;
 
@@ -34,8 +33,8 @@ static bool fake_raced(unsigned int seq)
 {
 	int nr = fake.sections++;
 
-	fake.most_reads = max(fake.most_reads, gup_nr_reads - fake.reads);
-	fake.reads = gup_nr_reads;
+	fake.most_leaves = max(fake.most_leaves, gup_nr_leaves - fake.leaves);
+	fake.leaves = gup_nr_leaves;
 	if (nr == fake.kill_at) {
 		sigaddset(&current->pending.signal, SIGKILL);
 		set_tsk_thread_flag(current, TIF_SIGPENDING);
@@ -58,10 +57,8 @@ static long fake_slow(unsigned long start, unsigned long nr_pages,
 }
 
 /* For the same folio again, the answer is the same. */
-static bool fake_refuse(struct folio *folio, enum gup_check check)
+static bool fake_refuse(struct folio *folio)
 {
-	if (check != fake.check)
-		return false;
 	if (!folio_maybe_dma_pinned(folio))
 		fake.not_pinned = true;
 	if (fake.batches++ == fake.refuse_at)
@@ -69,18 +66,22 @@ static bool fake_refuse(struct folio *folio, enum gup_check check)
 	return folio == fake.refused;
 }
 
+static bool fake_allowed(struct folio *folio, unsigned int flags)
+{
+	return !fake_refuse(folio);
+}
+
+static int fake_accessible(struct folio *folio)
+{
+	return fake_refuse(folio) ? -EBUSY : 0;
+}
+
 static void fake_reset(void)
 {
 	memset(&fake, 0, sizeof(fake));
 	fake.refuse_at = -1;
 	fake.kill_at = -1;
-	fake.reads = gup_nr_reads;
-}
-
-static void fast_case_exit(struct kunit *test)
-{
-	gup_kunit_refuse = NULL;
-	pin_runs_case_exit(test);
+	fake.leaves = gup_nr_leaves;
 }
 
 static int fast_case_init(struct kunit *test)
@@ -147,7 +148,8 @@ static void race(struct kunit *test)
 			fake.race_from = from;
 			fake.race_to = from + row[i];
 			init_chunk(&runs, format++ % PIN_RUNS_NR_FORMATS, buf, bytes);
-			KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr, nr, FOLL_WRITE,
+			runs.per_page = format % 4 == 0;
+			KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr, nr, FOLL_WRITE, GFP_KERNEL,
 								 &runs), nr);
 			KUNIT_EXPECT_EQ(test, expect_runs(test, &runs, pages, nr),
 					pins_held() - before);
@@ -209,7 +211,8 @@ static void race_open_run(struct kunit *test)
 
 		fake_reset();
 		init_chunk(&runs, first % PIN_RUNS_NR_FORMATS, buf, bytes);
-		KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr, first, FOLL_WRITE,
+		runs.per_page = first & 2;
+		KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr, first, FOLL_WRITE, GFP_KERNEL,
 							 &runs), first);
 		held = pins_held() - before;
 		entries = runs.nr;
@@ -217,7 +220,7 @@ static void race_open_run(struct kunit *test)
 		fake.race_to = INT_MAX;
 		fake.slow_err = -EFAULT;
 		KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr + first * PAGE_SIZE,
-							 nr - first, FOLL_WRITE,
+							 nr - first, FOLL_WRITE, GFP_KERNEL,
 							 &runs), -EFAULT);
 		KUNIT_EXPECT_EQ(test, fake.slow_calls, 1);
 		KUNIT_EXPECT_EQ(test, runs.nr, entries);
@@ -227,7 +230,7 @@ static void race_open_run(struct kunit *test)
 		/* And it can still grow. */
 		fake_reset();
 		KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr + first * PAGE_SIZE,
-							 nr - first, FOLL_WRITE,
+							 nr - first, FOLL_WRITE, GFP_KERNEL,
 							 &runs), nr - first);
 		KUNIT_EXPECT_EQ(test, expect_runs(test, &runs, pages, nr),
 				pins_held() - before);
@@ -256,7 +259,7 @@ static void race_second_section(struct kunit *test)
 		fake.race_to = at + 1;
 		fake.slow_err = -EFAULT;
 		pin_runs_init(&runs, buf, sizeof(buf));
-		ret = pin_user_runs_fast(addr, nr, FOLL_WRITE, &runs);
+		ret = pin_user_runs_fast(addr, nr, FOLL_WRITE, GFP_KERNEL, &runs);
 		KUNIT_ASSERT_EQ(test, ret, at * GUP_SECTION_ENTRIES);
 		KUNIT_EXPECT_EQ(test, expect_runs(test, &runs, pages, ret),
 				pins_held() - before);
@@ -266,24 +269,37 @@ static void race_second_section(struct kunit *test)
 	unpin_user_pages(pages, nr);
 }
 
-/* Page arrays go the same way. */
+/*
+ * Page arrays go the same way, a section of as many pages at a time: what sections
+ * before the race found is kept, ordinary GUP does the rest.
+ */
 static void race_pages(struct kunit *test)
 {
-	unsigned long addr = map_patchwork(test, 4 * PMD_SIZE);
-	unsigned long nr = 4 * PMD_SIZE >> PAGE_SHIFT;
+	const struct walk *w = test->param_value;
+	unsigned long addr = w->map(test, w->len);
+	unsigned long nr = w->len >> PAGE_SHIFT;
 	struct page **pages = alloc_pages_array(test, nr);
 	struct page **again = alloc_pages_array(test, nr);
+	unsigned long first, at, kept;
 	long before;
 
 	reference(test, addr, nr, FOLL_WRITE, pages);
 	before = pins_held();
-	fake_reset();
-	fake.race_to = 1;
-	reference(test, addr, nr, FOLL_WRITE, again);
-	KUNIT_EXPECT_EQ(test, fake.slow_pages, nr);
-	KUNIT_EXPECT_EQ(test, pins_held() - before, nr);
-	KUNIT_EXPECT_MEMEQ(test, again, pages, nr * sizeof(*pages));
-	unpin_user_pages(again, nr);
+	/* Up to a multiple of the size of a section */
+	first = GUP_SECTION_ENTRIES - PFN_DOWN(addr) % GUP_SECTION_ENTRIES;
+	for (at = 0, kept = 0; kept < nr; kept = first + at++ * GUP_SECTION_ENTRIES) {
+		fake_reset();
+		fake.race_from = at;
+		fake.race_to = at + 1;
+		reference(test, addr, nr, FOLL_WRITE, again);
+		KUNIT_EXPECT_EQ(test, fake.slow_pages, nr - kept);
+		KUNIT_EXPECT_LE(test, fake.most_leaves, GUP_SECTION_ENTRIES);
+		KUNIT_EXPECT_EQ(test, pins_held() - before, nr);
+		KUNIT_EXPECT_MEMEQ(test, again, pages, nr * sizeof(*pages));
+		unpin_user_pages(again, nr);
+		KUNIT_EXPECT_EQ(test, pins_held(), before);
+	}
+	KUNIT_EXPECT_EQ(test, at, DIV_ROUND_UP(nr - first, GUP_SECTION_ENTRIES) + 1);
 	unpin_user_pages(pages, nr);
 }
 
@@ -337,12 +353,13 @@ static void read_only_exclusive(struct kunit *test)
 }
 
 /*
- * Where one page is absent, ordinary GUP does the rest of that page table, and
- * the walk without locks what is before and behind it.
+ * Where one page is absent, ordinary GUP does a few pages, and not beyond the
+ * page table, and the walk without locks what is before and behind them.
  */
 static void fast_slow_fast(struct kunit *test)
 {
-	unsigned long addr, nr = 3 * PTRS_PER_PTE, at, rest;
+	const unsigned long table = PAGE_SIZE / sizeof(u64);
+	unsigned long addr, nr = 3 * PTRS_PER_PTE, at;
 	struct page **pages = alloc_pages_array(test, nr);
 	u32 bytes = nr * sizeof(u64);
 	void *buf = alloc_buffer(test, bytes);
@@ -356,16 +373,97 @@ static void fast_slow_fast(struct kunit *test)
 						 PAGE_SIZE, MADV_DONTNEED), 0);
 		fake_reset();
 		pin_runs_init(&runs, buf, bytes);
-		KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, nr, FOLL_WRITE, &runs),
+		KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, nr, FOLL_WRITE, GFP_KERNEL, &runs),
 				nr);
-		rest = PTRS_PER_PTE - at % PTRS_PER_PTE;
 		KUNIT_EXPECT_EQ(test, fake.slow_calls, 1);
-		KUNIT_EXPECT_EQ(test, fake.slow_pages, rest);
+		KUNIT_EXPECT_EQ(test, fake.slow_pages, min(8, table - at % table));
 		reference(test, addr, nr, FOLL_WRITE, pages);
 		expect_runs(test, &runs, pages, nr);
 		unpin_user_pages(pages, nr);
 		unpin_user_runs(&runs, UNPIN_CLEAN);
 	}
+}
+
+/*
+ * Where every second page is absent, ordinary GUP soon does all of a page table
+ * at a time; where that is over, it starts with few pages again.
+ */
+static void slow_doubles(struct kunit *test)
+{
+	const unsigned long table = PAGE_SIZE / sizeof(u64), nr = 4 * table;
+	struct page **pages = alloc_pages_array(test, nr);
+	u32 bytes = nr * sizeof(u64);
+	void *buf = alloc_buffer(test, bytes);
+	unsigned long addr, at;
+	struct pin_runs runs;
+
+	addr = ALIGN(map_4k(test, (nr + table) * PAGE_SIZE), table * PAGE_SIZE);
+	for (at = 0; at < 2 * table; at += 2)
+		KUNIT_ASSERT_EQ(test, do_madvise(current->mm, addr + at * PAGE_SIZE,
+						 PAGE_SIZE, MADV_DONTNEED), 0);
+	at = nr - 100;
+	KUNIT_ASSERT_EQ(test, do_madvise(current->mm, addr + at * PAGE_SIZE,
+					 PAGE_SIZE, MADV_DONTNEED), 0);
+	fake_reset();
+	pin_runs_init(&runs, buf, bytes);
+	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, nr, FOLL_WRITE, GFP_KERNEL,
+						 &runs), nr);
+	/* 8, 16 ... and all of a table, those before and the last one */
+	KUNIT_EXPECT_LE(test, fake.slow_calls, ilog2(table / 8) + 4);
+	KUNIT_EXPECT_GE(test, fake.slow_pages, 2 * table - 1 + 8);
+	KUNIT_EXPECT_LE(test, fake.slow_pages, 2 * table + 8);
+	reference(test, addr, nr, FOLL_WRITE, pages);
+	expect_runs(test, &runs, pages, nr);
+	unpin_user_pages(pages, nr);
+	unpin_user_runs(&runs, UNPIN_CLEAN);
+}
+
+/*
+ * A mapping that is never copied on write is pinned for long, and read-only,
+ * without ordinary GUP; one that may be is not, as its page tables do not tell.
+ */
+static void read_only_shared(struct kunit *test)
+{
+	static const struct walk shared[] = {
+		{ "memfd", map_memfd, SZ_1M },
+		{ "shmem THP", map_shmem_thp, 2 * PMD_SIZE },
+		{ "shmem THP in two tables", map_shmem_askew, 2 * PMD_SIZE },
+		{ "file", map_file_shared, SZ_1M },
+	};
+	unsigned long nr = 2 * PMD_SIZE >> PAGE_SHIFT, addr;
+	struct page **pages = alloc_pages_array(test, nr);
+	void *buf = alloc_buffer(test, SZ_4K);
+	struct pin_runs runs;
+	int i;
+
+	if (!IS_ENABLED(CONFIG_HAVE_GUP_FAST) || !IS_ENABLED(CONFIG_PER_VMA_LOCK))
+		kunit_skip(test, "no walk that could hold the lock of a VMA");
+	for (i = 0; i < ARRAY_SIZE(shared); i++) {
+		const struct walk *w = &shared[i];
+
+		nr = w->len >> PAGE_SHIFT;
+		addr = map_read_only(test, w->map(test, w->len), w->len);
+		/* This moves what has to, and the rest need not be. */
+		reference(test, addr, nr, FOLL_LONGTERM, pages);
+		fake_reset();
+		fake.slow_err = -EDEADLK;
+		expect_chunks(test, addr, nr, FOLL_LONGTERM, pages, PIN_RUNS_PFN, buf,
+			      SZ_4K);
+		KUNIT_EXPECT_EQ_MSG(test, fake.slow_calls, 0, "%s", w->name);
+		unpin_user_pages(pages, nr);
+	}
+
+	nr = SZ_1M >> PAGE_SHIFT;
+	addr = map_file_private(test, SZ_1M);
+	fake_reset();
+	pin_runs_init(&runs, buf, SZ_4K);
+	KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr, nr, FOLL_LONGTERM, GFP_KERNEL,
+						 &runs), nr);
+	KUNIT_EXPECT_EQ(test, fake.slow_pages, nr);
+	reference(test, addr, nr, FOLL_LONGTERM, pages);
+	expect_runs(test, &runs, pages, nr);
+	unpin_user_pages(pages, nr);
+	unpin_user_runs(&runs, UNPIN_CLEAN);
 }
 
 /* Interrupts are off for a bounded number of entries, whatever the range. */
@@ -378,18 +476,12 @@ static void section_is_bounded(struct kunit *test)
 	unsigned long addr = w->map(test, w->len);
 	struct pin_runs runs;
 
-	/*
-	 * On the way down, and the entries of tables that come after the first.
-	 * The entry behind a batch is read twice.
-	 */
-	const unsigned long above = CONFIG_PGTABLE_LEVELS + 2;
-
 	pin_runs_init(&runs, buf, bytes);
 	fake_reset();
-	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, nr, FOLL_WRITE, &runs), nr);
+	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, nr, FOLL_WRITE, GFP_KERNEL, &runs), nr);
 	KUNIT_EXPECT_GT(test, fake.sections, 0);
-	KUNIT_EXPECT_GT(test, fake.most_reads, 0);
-	KUNIT_EXPECT_LE(test, fake.most_reads, 2 * GUP_SECTION_ENTRIES + above);
+	KUNIT_EXPECT_GT(test, fake.most_leaves, 0);
+	KUNIT_EXPECT_LE(test, fake.most_leaves, GUP_SECTION_ENTRIES);
 	unpin_user_runs(&runs, UNPIN_CLEAN);
 }
 
@@ -406,8 +498,8 @@ static void fatal_signal(struct kunit *test)
 	pin_runs_init(&runs, buf, bytes);
 	fake_reset();
 	fake.kill_at = 1;
-	ret = pin_user_runs_fast(addr, nr, FOLL_WRITE, &runs);
-	next = pin_user_runs_fast(addr + ret * PAGE_SIZE, 1, FOLL_WRITE, &runs);
+	ret = pin_user_runs_fast(addr, nr, FOLL_WRITE, GFP_KERNEL, &runs);
+	next = pin_user_runs_fast(addr + ret * PAGE_SIZE, 1, FOLL_WRITE, GFP_KERNEL, &runs);
 	sigdelset(&current->pending.signal, SIGKILL);
 	clear_tsk_thread_flag(current, TIF_SIGPENDING);
 
@@ -428,25 +520,30 @@ struct batches {
 };
 
 /* A batch ends with the folio, and with the page table. */
-static const struct batches batches[] = {
+static const struct batches all_batches[] = {
 	{ map_4k, SZ_1M, SZ_1M / PAGE_SIZE },
 	{ map_64k_folios, SZ_1M, SZ_1M / SZ_64K },
 	{ map_thp_ptes, 2 * PMD_SIZE, 2 },
 	{ map_shmem_askew, 2 * PMD_SIZE, 4 },
+	{ }
+};
+
+/* Anonymous memory and hugetlb are always allowed. */
+static const struct batches file_batches[] = {
+	{ map_shmem, SZ_1M, SZ_1M / PAGE_SIZE },
+	{ map_shmem_askew, 2 * PMD_SIZE, 4 },
+	{ }
 };
 
 /*
  * It is asked once for each batch, with the pin held, and where the answer is
  * no, all of the batch is left to ordinary GUP.
  */
-static void expect_batches(struct kunit *test, enum gup_check check)
+static void expect_batches(struct kunit *test, const struct batches *b)
 {
 	struct pin_runs runs;
-	int i;
 
-	gup_kunit_refuse = fake_refuse;
-	for (i = 0; i < ARRAY_SIZE(batches); i++) {
-		const struct batches *b = &batches[i];
+	for (; b->map; b++) {
 		unsigned long nr = b->len >> PAGE_SHIFT;
 		long at;
 		struct page **pages = alloc_pages_array(test, nr);
@@ -460,10 +557,9 @@ static void expect_batches(struct kunit *test, enum gup_check check)
 			long before = pins_held();
 
 			fake_reset();
-			fake.check = check;
 			fake.refuse_at = at - 1;
 			pin_runs_init(&runs, buf, bytes);
-			KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr, nr, FOLL_WRITE,
+			KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr, nr, FOLL_WRITE, GFP_KERNEL,
 								 &runs), nr);
 			KUNIT_EXPECT_FALSE(test, fake.not_pinned);
 			if (fake.refuse_at < 0) {
@@ -483,12 +579,14 @@ static void expect_batches(struct kunit *test, enum gup_check check)
 
 static void allowed_once_per_batch(struct kunit *test)
 {
-	expect_batches(test, GUP_CHECK_ALLOWED);
+	kunit_activate_static_stub(test, gup_fast_file_allowed, fake_allowed);
+	expect_batches(test, file_batches);
 }
 
 static void accessible_once_per_batch(struct kunit *test)
 {
-	expect_batches(test, GUP_CHECK_ACCESSIBLE);
+	kunit_activate_static_stub(test, gup_make_folio_accessible, fake_accessible);
+	expect_batches(test, all_batches);
 }
 
 static struct kunit_case pin_runs_fast_cases[] = {
@@ -496,10 +594,12 @@ static struct kunit_case pin_runs_fast_cases[] = {
 	KUNIT_CASE_PARAM(race_full, walk_gen_params),
 	KUNIT_CASE_PARAM(race_open_run, walk_gen_params),
 	KUNIT_CASE(race_second_section),
-	KUNIT_CASE(race_pages),
+	KUNIT_CASE_PARAM(race_pages, walk_gen_params),
 	KUNIT_CASE_PARAM(no_lock, walk_gen_params),
 	KUNIT_CASE_PARAM(read_only_exclusive, walk_gen_params),
 	KUNIT_CASE(fast_slow_fast),
+	KUNIT_CASE(slow_doubles),
+	KUNIT_CASE(read_only_shared),
 	KUNIT_CASE_PARAM(section_is_bounded, walk_gen_params),
 	KUNIT_CASE(fatal_signal),
 	KUNIT_CASE(allowed_once_per_batch),
@@ -510,7 +610,7 @@ static struct kunit_case pin_runs_fast_cases[] = {
 static struct kunit_suite pin_runs_fast_suite = {
 	.name = "pin_runs_fast",
 	.init = fast_case_init,
-	.exit = fast_case_exit,
+	.exit = pin_runs_case_exit,
 	.test_cases = pin_runs_fast_cases,
 };
 

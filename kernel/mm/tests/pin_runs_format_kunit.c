@@ -28,11 +28,26 @@ struct found {
  */
 static unsigned long add_found(struct run_builder *b, const struct found *f)
 {
-	unsigned long nr = run_builder_fits(b, f->pfn, f->nr);
+	unsigned long done = 0, pfn, nr, fits;
 
-	if (nr)
-		run_builder_add(b, f->pfn, nr, f->folio_end);
-	return nr;
+	if (f->pfn + 1 == f->folio_end && !run_builder_continues(b, f->pfn)) {
+		if (!run_builder_ask(b, b->least) &&
+		    !run_builder_fits(b, f->pfn, 1, b->least))
+			return 0;
+		run_builder_add_small(b, f->pfn);
+		return 1;
+	}
+	for (; done < f->nr; done += nr) {
+		pfn = f->pfn + done;
+		nr = min(f->nr - done, run_builder_reach(b, pfn));
+		fits = run_builder_ask(b, b->most) ? nr :
+		       run_builder_fits(b, pfn, nr, b->most);
+		if (fits)
+			run_builder_add(b, pfn, fits, f->folio_end);
+		if (fits < nr)
+			return done + fits;
+	}
+	return done;
 }
 
 static void pack(struct kunit *test)
@@ -304,34 +319,44 @@ static void build_every_size(struct kunit *test)
 	}
 }
 
-/* More than 2 GiB of one folio: a bio_vec cannot tell it, the others can. */
+/*
+ * More than 2 GiB of one folio: a bio_vec cannot tell it, and so it is several
+ * runs, wherever the first one starts; the others can.
+ */
 static void long_run(struct kunit *test)
 {
 #ifdef CONFIG_64BIT
 	static const u32 entries[PIN_RUNS_NR_FORMATS] = { 1, 3, 1 };
 	const unsigned long nr = 2 * PIN_RUN_BVEC_PAGES + 1;
 	enum pin_runs_format format;
+	unsigned long first;
 	u64 buf[8];
 
 	for (format = 0; format < PIN_RUNS_NR_FORMATS; format++) {
-		struct pin_runs_iter it = { };
-		unsigned long total = 0;
-		struct pin_runs runs;
-		struct pin_run run;
-
 		if (!can_be_made_up(format))
 			continue;
-		init_chunk(&runs, format, buf, sizeof(buf));
-		KUNIT_EXPECT_EQ(test, pin_run_bytes(format, 0, nr),
-				format == PIN_RUNS_BVEC ? 3 * sizeof(struct bio_vec) :
-				format == PIN_RUNS_PFN ? 12 : sizeof(struct phys_vec));
-		pin_runs_push(&runs, 0, nr);
-		KUNIT_EXPECT_EQ(test, runs.nr, entries[format]);
-		while (pin_runs_next(&runs, &it, &run)) {
-			KUNIT_EXPECT_EQ(test, run.pfn, total);
-			total += run.nr_pages;
+		for (first = 0; first < 3; first++) {
+			struct found f = { first, SZ_256K, 4 * PIN_RUN_BVEC_PAGES };
+			struct pin_runs_iter it = { };
+			unsigned long total = 0;
+			struct run_builder b;
+			struct pin_runs runs;
+			struct pin_run run;
+
+			init_chunk(&runs, format, buf, sizeof(buf));
+			run_builder_init(&b, &runs);
+			for (; f.pfn < first + nr; f.pfn += f.nr) {
+				f.nr = min(f.nr, first + nr - f.pfn);
+				KUNIT_ASSERT_EQ(test, add_found(&b, &f), f.nr);
+			}
+			run_builder_close(&b);
+			KUNIT_EXPECT_EQ(test, b.runs.nr, entries[format]);
+			while (pin_runs_next(&b.runs, &it, &run)) {
+				KUNIT_EXPECT_EQ(test, run.pfn, first + total);
+				total += run.nr_pages;
+			}
+			KUNIT_EXPECT_EQ(test, total, nr);
 		}
-		KUNIT_EXPECT_EQ(test, total, nr);
 	}
 #else
 	kunit_skip(test, "no folio is that large here");

@@ -156,7 +156,7 @@ static void expect_refused(struct kunit *test, unsigned long addr,
 	long before = pins_held();
 
 	KUNIT_EXPECT_EQ(test, pin_user_pages_fast(addr, nr, gup_flags, pages), err);
-	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, nr, gup_flags, runs), err);
+	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, nr, gup_flags, GFP_KERNEL, runs), err);
 	KUNIT_EXPECT_EQ(test, runs->nr, 0);
 	KUNIT_EXPECT_EQ(test, pins_held(), before);
 }
@@ -225,7 +225,7 @@ static void vs_pages(struct kunit *test)
 		if (!runs_first)
 			reference(test, addr, nr, flags, pages);
 		before = pins_held();
-		KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr, nr, flags, &all), nr);
+		KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr, nr, flags, GFP_KERNEL, &all), nr);
 		held = pins_held() - before;
 		if (runs_first)
 			reference(test, addr, nr, flags, pages);
@@ -283,7 +283,7 @@ static void natural_boundary(struct kunit *test)
 	for (; done < nr; done += want, want *= 2) {
 		pin_runs_init(&runs, &entry, sizeof(entry));
 		KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr + done * PAGE_SIZE,
-							 nr - done, FOLL_WRITE,
+							 nr - done, FOLL_WRITE, GFP_KERNEL,
 							 &runs), want);
 		KUNIT_EXPECT_EQ(test, runs.nr, 1);
 		unpin_user_runs(&runs, UNPIN_CLEAN);
@@ -302,7 +302,7 @@ static void zero_page(struct kunit *test)
 	u64 buf[32];
 
 	pin_runs_init(&runs, buf, sizeof(buf));
-	KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr, 16, 0, &runs), 16);
+	KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr, 16, 0, GFP_KERNEL, &runs), 16);
 	KUNIT_EXPECT_EQ(test, runs.nr, 16);
 	KUNIT_EXPECT_EQ(test, pins_held() - before, 1);
 	while (pin_runs_next(&runs, &it, &run)) {
@@ -322,13 +322,13 @@ static void expect_as_pages(struct kunit *test, unsigned long addr,
 	int err;
 
 	ret = pin_pages(addr, nr, gup_flags, pages, &err);
-	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, nr, gup_flags, runs),
+	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, nr, gup_flags, GFP_KERNEL, runs),
 			ret ?: err);
 	expect_runs(test, runs, pages, ret);
 	/* What stopped it is what the next call returns. */
 	if (err)
 		KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr + ret * PAGE_SIZE,
-							 nr - ret, gup_flags, runs),
+							 nr - ret, gup_flags, GFP_KERNEL, runs),
 				err);
 	unpin_user_runs(runs, UNPIN_CLEAN);
 	unpin_user_pages(pages, ret);
@@ -379,7 +379,7 @@ static void limits(struct kunit *test)
 	u64 buf[32];
 
 	pin_runs_init(&runs, buf, sizeof(buf));
-	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, 0, FOLL_WRITE, &runs), 0);
+	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, 0, FOLL_WRITE, GFP_KERNEL, &runs), 0);
 
 	/* Nothing is mapped at 0 before this. */
 	expect_refused(test, 0, 1, FOLL_WRITE, pages, &runs, -EFAULT);
@@ -399,17 +399,17 @@ static void limits(struct kunit *test)
 
 	expect_refused(test, PAGE_MASK, 2, FOLL_WRITE, pages, &runs, -EOVERFLOW);
 	/* pin_user_pages_fast() takes an int. */
-	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, ULONG_MAX, FOLL_WRITE, &runs),
+	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, ULONG_MAX, FOLL_WRITE, GFP_KERNEL, &runs),
 			-EOVERFLOW);
 	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, ULONG_MAX >> PAGE_SHIFT,
-						 FOLL_WRITE, &runs), -EOVERFLOW);
+						 FOLL_WRITE, GFP_KERNEL, &runs), -EOVERFLOW);
 	/* One page, if what does not fit is lost */
 	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, (ULONG_MAX >> PAGE_SHIFT) + 2,
-						 FOLL_WRITE, &runs), -EOVERFLOW);
+						 FOLL_WRITE, GFP_KERNEL, &runs), -EOVERFLOW);
 
 	/* Not at the start of a page */
 	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr + PAGE_SIZE - 1, 2,
-						 FOLL_WRITE, &runs), 2);
+						 FOLL_WRITE, GFP_KERNEL, &runs), 2);
 	reference(test, addr, 2, FOLL_WRITE, pages);
 	expect_runs(test, &runs, pages, 2);
 	unpin_user_pages(pages, 2);
@@ -446,7 +446,7 @@ static void access_rights_in_folio(struct kunit *test)
 	u64 buf[32];
 
 	pin_runs_init(&runs, buf, sizeof(buf));
-	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, nr, FOLL_WRITE, &runs), nr / 2);
+	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, nr, FOLL_WRITE, GFP_KERNEL, &runs), nr / 2);
 	KUNIT_EXPECT_EQ(test, runs.nr, 1);
 	unpin_user_runs(&runs, UNPIN_CLEAN);
 	expect_as_pages(test, addr, nr, FOLL_WRITE, pages, &runs);
@@ -464,10 +464,10 @@ static void no_room(struct kunit *test)
 		u32 bytes = pin_run_bytes(format, 0, 1);
 
 		init_chunk(&runs, format, buf, bytes - sizeof(u64));
-		KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, 16, 0, &runs), -ENOSPC);
+		KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, 16, 0, GFP_KERNEL, &runs), -ENOSPC);
 		init_chunk(&runs, format, buf, bytes);
-		KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, 16, 0, &runs), 1);
-		KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr + PAGE_SIZE, 15, 0,
+		KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, 16, 0, GFP_KERNEL, &runs), 1);
+		KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr + PAGE_SIZE, 15, 0, GFP_KERNEL,
 							 &runs), -ENOSPC);
 		KUNIT_EXPECT_EQ(test, runs.nr, 1);
 		unpin_user_runs(&runs, UNPIN_CLEAN);
@@ -483,12 +483,12 @@ static void bad_flags(struct kunit *test)
 
 	pin_runs_init(&runs, buf, sizeof(buf));
 	kunit_warning_suppress(test) {
-		KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, 16, FOLL_PIN, &runs),
+		KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, 16, FOLL_PIN, GFP_KERNEL, &runs),
 				-EINVAL);
-		KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, 16, FOLL_GET, &runs),
+		KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, 16, FOLL_GET, GFP_KERNEL, &runs),
 				-EINVAL);
 		KUNIT_EXPECT_EQ(test, pin_user_runs_fast(addr, 16, FOLL_LONGTERM |
-							 FOLL_PCI_P2PDMA, &runs),
+							 FOLL_PCI_P2PDMA, GFP_KERNEL, &runs),
 				-EINVAL);
 	}
 	KUNIT_EXPECT_EQ(test, runs.nr, 0);
@@ -509,7 +509,7 @@ static void tagged(struct kunit *test)
 		kunit_skip(test, "no address tags");
 	pin_runs_init(&runs, buf, sizeof(buf));
 	reference(test, addr, 16, FOLL_WRITE, pages);
-	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(tagged, 16, FOLL_WRITE, &runs), 16);
+	KUNIT_EXPECT_EQ(test, pin_user_runs_fast(tagged, 16, FOLL_WRITE, GFP_KERNEL, &runs), 16);
 	expect_runs(test, &runs, pages, 16);
 	unpin_user_pages(pages, 16);
 	unpin_user_runs(&runs, UNPIN_CLEAN);

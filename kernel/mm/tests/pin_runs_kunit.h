@@ -15,6 +15,9 @@
 
 #define PIN_RUNS_NR_FORMATS	(PIN_RUNS_PHYS + 1)
 
+/* Room that a run takes in any format at most */
+#define PIN_RUN_MAX_BYTES	16
+
 extern const char * const pin_runs_format_names[PIN_RUNS_NR_FORMATS];
 
 /*
@@ -64,6 +67,8 @@ unsigned long map_shmem_half(struct kunit *test, unsigned long len);
 unsigned long map_memfd(struct kunit *test, unsigned long len);
 unsigned long map_file_private(struct kunit *test, unsigned long len);
 unsigned long map_file_shared(struct kunit *test, unsigned long len);
+unsigned long map_read_only(struct kunit *test, unsigned long addr,
+			    unsigned long len);
 unsigned long map_dax(struct kunit *test, unsigned long len);
 unsigned long map_secretmem(struct kunit *test, unsigned long len);
 unsigned long map_frames(struct kunit *test, unsigned long len);
@@ -89,6 +94,7 @@ long pin_pages(unsigned long addr, unsigned long nr, unsigned int gup_flags,
 	       struct page **pages, int *err);
 void reference(struct kunit *test, unsigned long addr, unsigned long nr,
 	       unsigned int gup_flags, struct page **pages);
+long pins_of(struct page *page);
 long expect_runs(struct kunit *test, const struct pin_runs *runs,
 		 struct page **pages, unsigned long nr);
 void expect_unpinned(struct kunit *test, struct page **pages, unsigned long nr);

@@ -135,6 +135,16 @@ void reference(struct kunit *test, unsigned long addr, unsigned long nr,
 	KUNIT_ASSERT_EQ(test, pin_pages(addr, nr, gup_flags, pages, &err), nr);
 }
 
+/* Of the folio that the page is in: how many times is it pinned? */
+long pins_of(struct page *page)
+{
+	struct folio *folio = page_folio(page);
+
+	if (folio_has_pincount(folio))
+		return atomic_read(&folio->_pincount);
+	return folio_ref_count(folio) / GUP_PIN_COUNTING_BIAS;
+}
+
 /* Does a run that has this page go on with that one? */
 static bool page_continues(struct page *page, struct page *next)
 {
@@ -170,7 +180,7 @@ long expect_runs(struct kunit *test, const struct pin_runs *runs,
 			KUNIT_EXPECT_EQ(test, run.nr_pages, 1);
 		} else {
 			KUNIT_EXPECT_TRUE(test, folio_maybe_dma_pinned(folio));
-			held++;
+			held += runs->per_page ? run.nr_pages : 1;
 		}
 	}
 	KUNIT_EXPECT_EQ(test, k, nr);
@@ -196,7 +206,7 @@ unsigned long expect_chunks(struct kunit *test, unsigned long addr,
 
 		init_chunk(&runs, format, buf, bytes);
 		ret = pin_user_runs_fast(addr + done * PAGE_SIZE, nr - done,
-					 gup_flags, &runs);
+					 gup_flags, GFP_KERNEL, &runs);
 		KUNIT_ASSERT_GT(test, ret, 0);
 		held = expect_runs(test, &runs, pages + done, ret);
 		KUNIT_EXPECT_EQ(test, pins_held() - before, held);

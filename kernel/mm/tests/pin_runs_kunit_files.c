@@ -186,6 +186,24 @@ unsigned long map_file_shared(struct kunit *test, unsigned long len)
 	return addr;
 }
 
+/* What is mapped from a file there, a second time, and to be read only */
+unsigned long map_read_only(struct kunit *test, unsigned long addr,
+			    unsigned long len)
+{
+	unsigned long again = ALIGN(map_anon(test, len + PMD_SIZE), PMD_SIZE);
+	struct vm_area_struct *vma;
+	struct file *file;
+
+	mmap_read_lock(current->mm);
+	vma = find_vma(current->mm, addr);
+	file = get_file(vma->vm_file);
+	mmap_read_unlock(current->mm);
+	map_user(test, file, again, len, PROT_READ, MAP_SHARED | MAP_FIXED, 0);
+	fput(file);
+	read_pages(test, again, len);
+	return again;
+}
+
 /*
  * What makes a mapping file system DAX for ordinary GUP is a flag of the inode.
  * That nothing is present keeps GUP-fast from finding pages that are not.
