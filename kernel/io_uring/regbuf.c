@@ -151,15 +151,21 @@ static noinline void io_regbuf_release_folios(struct io_mapped_ubuf *imu)
 	io_regbuf_acct_put(imu->acct);
 }
 
+/* Runs for which it takes less to release them one by one */
+#define REGBUF_FEW	3
+
 /* Release the memory of a buffer. */
 static inline void io_regbuf_release(struct io_mapped_ubuf *imu)
 {
+	unsigned int i;
+
 	if (unlikely(imu->acct && !(imu->flags & IO_REGBUF_F_SINGLE_PAGES))) {
 		io_regbuf_release_folios(imu);
 		return;
 	}
-	if (imu->nr_bvecs == 1)
-		unpin_user_folio(bvec_folio(imu->bvec), 1);
+	if (imu->nr_bvecs <= REGBUF_FEW && !(imu->flags & IO_REGBUF_F_PIECES))
+		for (i = 0; i < imu->nr_bvecs; i++)
+			unpin_user_folio(bvec_folio(&imu->bvec[i]), 1);
 	else
 		regbuf_unpin(imu->bvec, imu->bvec + imu->nr_bvecs,
 			     imu->flags & IO_REGBUF_F_PIECES);

@@ -130,13 +130,12 @@ struct io_regbuf_acct *io_regbuf_acct_get(struct user_struct *user,
 	return IS_ERR(acct) ? NULL : acct;
 }
 
-void io_regbuf_acct_put(struct io_regbuf_acct *acct)
+/* The last reference is gone. */
+void io_regbuf_acct_end(struct io_regbuf_acct *acct)
 {
 	unsigned long index;
 	int i;
 
-	if (!acct || !refcount_dec_and_test(&acct->refs))
-		return;
 	/* Not if another one has its place already. */
 	rhashtable_remove_fast(&regbuf_accts, &acct->node, regbuf_acct_params);
 

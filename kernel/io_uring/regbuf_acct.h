@@ -72,7 +72,13 @@ struct regbuf_charge {
 
 struct io_regbuf_acct *io_regbuf_acct_get(struct user_struct *user,
 					  struct mm_struct *mm);
-void io_regbuf_acct_put(struct io_regbuf_acct *acct);
+void io_regbuf_acct_end(struct io_regbuf_acct *acct);
+
+static inline void io_regbuf_acct_put(struct io_regbuf_acct *acct)
+{
+	if (acct && refcount_dec_and_test(&acct->refs))
+		io_regbuf_acct_end(acct);
+}
 
 int regbuf_charge_runs(struct regbuf_charge *c, const struct pin_runs *runs,
 		       struct pin_runs_iter from);

@@ -466,6 +466,14 @@ static noinline bool pin_section_in_vma(unsigned long addr, unsigned long end,
 	return ok;
 }
 
+static void gup_out_begin_section(struct gup_out *out)
+{
+	out->nr = 0;
+	out->budget = GUP_SECTION_ENTRIES;
+	out->stop = false;
+	out->full = false;
+}
+
 static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
 			    unsigned int gup_flags, gfp_t gfp,
 			    struct pin_runs *runs)
@@ -499,7 +507,8 @@ static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
 	run_builder_resume(&out.builder, runs);
 	out.no_cow = false;
 	out.ask_vma = false;
-	for (addr = start; addr != end;) {
+	gup_out_begin_section(&out);
+	for (addr = start; addr != end; gup_out_begin_section(&out)) {
 		if (addr != start)
 			cond_resched();
 		if (fatal_signal_pending(current)) {
@@ -508,10 +517,6 @@ static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
 		}
 
 		run_builder_mark(&out.builder, &mark);
-		out.nr = 0;
-		out.budget = GUP_SECTION_ENTRIES;
-		out.stop = false;
-		out.full = false;
 		asked = out.ask_vma;
 		ok = unlikely(asked) ?
 		     pin_section_in_vma(addr, end, gup_flags, &out) :

@@ -60,9 +60,8 @@ static inline void run_builder_init(struct run_builder *b,
 	b->open.nr_pages = 0;
 	b->open_end = 0;
 	b->least = pin_run_bytes(runs->format, 0, 1);
-	b->most = runs->format == PIN_RUNS_PFN ? sizeof(u64) + sizeof(u32) :
-						 b->least;
-	run_builder_count_room(b);
+	b->most = b->least + (runs->format == PIN_RUNS_PFN ? sizeof(u32) : 0);
+	b->room = pin_runs_room(runs);
 }
 
 static inline void run_builder_mark(const struct run_builder *b,

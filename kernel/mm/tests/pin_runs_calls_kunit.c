@@ -257,7 +257,8 @@ static void alloc(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(maps); i++) {
 		unsigned long addr = maps[i](test, SZ_8M);
 
-		KUNIT_ASSERT_EQ(test, pin_user_runs_alloc(addr, nr, FOLL_WRITE, GFP_KERNEL, &runs), 0);
+		KUNIT_ASSERT_EQ(test, pin_user_runs_alloc(addr, nr, FOLL_WRITE,
+							  GFP_KERNEL, &runs), 0);
 		/* Pages of 64 KiB are too few for that. */
 		if (maps[i] != map_thp && nr * sizeof(u64) > PAGE_SIZE)
 			KUNIT_EXPECT_GT(test, runs.bytes, PAGE_SIZE);
@@ -333,7 +334,8 @@ static void resume_leaves(struct kunit *test)
 			leaves = READ_ONCE(gup_nr_leaves);
 			while (done < nr) {
 				long ret = pin_user_runs_fast(addr + done * PAGE_SIZE,
-							      nr - done, FOLL_WRITE, GFP_KERNEL, &runs);
+							      nr - done, FOLL_WRITE,
+							      GFP_KERNEL, &runs);
 
 				KUNIT_ASSERT_GT(test, ret, 0);
 				unpin_user_runs(&runs, UNPIN_CLEAN);
@@ -413,7 +415,8 @@ static void dirty(struct kunit *test)
 					folio_clear_dirty(page_folio(pages[i]));
 				init_chunk(&runs, format, buf, sizeof(buf));
 				KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr, DIRTY_PAGES,
-									 FOLL_WRITE, GFP_KERNEL, &runs),
+									 FOLL_WRITE, GFP_KERNEL,
+									 &runs),
 						DIRTY_PAGES);
 				release[how](&runs, addr, mode);
 				KUNIT_EXPECT_EQ(test, pins_held(), before);
