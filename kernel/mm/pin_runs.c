@@ -311,16 +311,13 @@ static bool last_is_whole(const struct pin_runs *runs)
 	}
 }
 
-/* Go on with a chunk that may have runs already: the last one is open again. */
-static void run_builder_resume(struct run_builder *b,
-			       const struct pin_runs *runs)
+/* Take the last run out of the chunk again, if it may grow. */
+void run_builder_reopen(struct run_builder *b)
 {
 	struct pin_run run;
 
-	run_builder_init(b, runs);
-	if (likely(!runs->nr) || !last_is_whole(runs))
+	if (!last_is_whole(&b->runs))
 		return;
-
 	run = pin_runs_pop(&b->runs);
 	if (is_zero_pfn(run.pfn))
 		run_builder_add_small(b, run.pfn);
@@ -480,7 +477,8 @@ static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
 {
 	const unsigned int allowed = FOLL_WRITE | FOLL_LONGTERM | FOLL_FORCE |
 				     FOLL_NOFAULT | FOLL_PCI_P2PDMA |
-				     FOLL_HONOR_NUMA_FAULT;
+				     FOLL_HONOR_NUMA_FAULT |
+				     FOLL_INTERRUPTIBLE;
 	struct gup_out out __uninitialized;
 	struct slow_pins slow = { };
 	unsigned long len, end, addr;
@@ -511,7 +509,7 @@ static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
 	for (addr = start; addr != end; gup_out_begin_section(&out)) {
 		if (addr != start)
 			cond_resched();
-		if (fatal_signal_pending(current)) {
+		if (gup_signal_pending(gup_flags)) {
 			ret = -EINTR;
 			break;
 		}
@@ -587,7 +585,7 @@ static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
  * what is in it; if a page could not be pinned, that call returns the error.
  *
  * Interrupts are off for a bounded number of page table entries at a time, and
- * a fatal signal ends the call.
+ * a fatal signal ends the call, as does any signal with FOLL_INTERRUPTIBLE.
  *
  * The runs have to be released with unpin_user_runs(), also if the caller gives
  * up halfway.
@@ -603,7 +601,8 @@ static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
  *	   -EOVERFLOW: the range wraps around
  *	   -EFAULT: no memory mapped there, not accessible in that way, or
  *	   memory that must not be pinned like this
- *	   -EINTR, -EAGAIN: a fatal signal is pending
+ *	   -EINTR, -EAGAIN: a fatal signal is pending, or with
+ *	   FOLL_INTERRUPTIBLE any signal
  *	   -EOPNOTSUPP: FOLL_LONGTERM on a file system DAX mapping
  *	   -ENOMEM: no memory to fault it in or to migrate it to
  *	   Others come from the fault, as from pin_user_pages().
@@ -640,7 +639,8 @@ long pin_user_runs_fast_only(unsigned long start, unsigned long nr_pages,
  * fault_in_user_runs() - make pages present, and pin nothing
  * @start: user address of the first page
  * @nr_pages: number of pages from there on
- * @gup_flags: FOLL_WRITE for pages that will be pinned with it
+ * @gup_flags: FOLL_WRITE for pages that will be pinned with it, and
+ *	       FOLL_INTERRUPTIBLE
  *
  * For the users of pin_user_runs_fast_only(), where that cannot go on. The pages
  * may be gone again before they are pinned, and there are pages that have to be
@@ -663,7 +663,8 @@ int fault_in_user_runs(unsigned long start, unsigned long nr_pages,
 	if (mmap_read_lock_killable(mm))
 		return -EINTR;
 	ret = faultin_page_range(mm, start, start + (nr_pages << PAGE_SHIFT),
-				 gup_flags & FOLL_WRITE, &locked);
+				 gup_flags & (FOLL_WRITE | FOLL_INTERRUPTIBLE),
+				 &locked);
 	if (locked)
 		mmap_read_unlock(mm);
 	return ret > 0 ? 0 : ret ?: -EFAULT;

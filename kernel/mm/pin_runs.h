@@ -73,6 +73,17 @@ static inline void run_builder_mark(const struct run_builder *b,
 	mark->open_end = b->open_end;
 }
 
+void run_builder_reopen(struct run_builder *b);
+
+/* Go on with a chunk that may have runs already: the last one is open again. */
+static inline void run_builder_resume(struct run_builder *b,
+				      const struct pin_runs *runs)
+{
+	run_builder_init(b, runs);
+	if (unlikely(runs->nr))
+		run_builder_reopen(b);
+}
+
 unsigned long run_builder_fits(struct run_builder *b, unsigned long pfn,
 			       unsigned long nr_pages, u32 bytes);
 
