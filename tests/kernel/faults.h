@@ -93,7 +93,7 @@ struct fault_world {
 struct fault_op {
 	const char *name;
 	unsigned int may;
-	unsigned int flags;		/* of registration */
+	bool read_only;			/* what is registered */
 	bool tagged;
 	bool io;			/* has buffers of a few pages only, and one entry is enough */
 	bool once;			/* does not depend on memory and entries */
