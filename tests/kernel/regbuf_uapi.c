@@ -222,7 +222,7 @@ int main(int argc, char **argv)
 		{ }
 	};
 	const struct uapi_case *tables[] = { stock_cases, desc_cases, memfd_cases, request_cases,
-					     readonly_cases, tell_cases };
+					     random_cases, readonly_cases, tell_cases };
 	unsigned int passed = 0, failed = 0, skipped = 0;
 	const char *expect = "", *device = NULL;
 	bool stock;

@@ -26,8 +26,8 @@ struct uapi_case {
 	bool stock;
 };
 
-extern const struct uapi_case desc_cases[], memfd_cases[], request_cases[], readonly_cases[],
-	tell_cases[];
+extern const struct uapi_case desc_cases[], memfd_cases[], request_cases[], random_cases[],
+	readonly_cases[], tell_cases[];
 extern const struct uapi_case stock_cases[];
 
 #define fail(...)	do { note("  " __VA_ARGS__); exit(1); } while (0)
