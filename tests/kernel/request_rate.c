@@ -97,6 +97,8 @@ int main(int argc, char **argv)
 		read_once(&idle, &result);
 
 	sqe = io_uring_get_sqe(&ring);
+	if (!sqe)
+		die("no SQE");
 	memset(sqe, 0, sizeof(*sqe));
 	sqe->opcode = URING_OP_BUFFERS_UPDATE;
 	sqe->fd = -1;
