@@ -120,7 +120,8 @@ static bool error_allowed(const struct fault_op *op, int error)
 {
 	return (error == -ENOMEM && op->may & MAY_NOMEM) ||
 	       (error == -EFAULT && op->may & MAY_FAULT) ||
-	       ((error == -EAGAIN || error == -ENOBUFS) && op->may & MAY_AGAIN);
+	       ((error == -EAGAIN || error == -ENOBUFS) && op->may & MAY_AGAIN) ||
+	       (error == -ECANCELED && op->may & MAY_CANCEL);
 }
 
 /* After a call that failed: everything is as before, and the same call succeeds. */

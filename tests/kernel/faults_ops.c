@@ -112,10 +112,22 @@ static int update_from(struct fault_world *w, int done)
 			      sizeof(update));
 }
 
+static struct io_uring_regbuf_desc descs[ENTRIES_MAX];
+
+static void fill_descs(struct fault_world *w)
+{
+	memset(descs, 0, sizeof(descs));
+	for (unsigned int i = 0; i < w->nr; i++) {
+		descs[i].type = IO_REGBUF_TYPE_UADDR;
+		descs[i].flags = w->c->op->read_only ? IO_REGBUF_READ_ONLY : 0;
+		descs[i].uaddr = (uintptr_t)w->iov[i].iov_base;
+		descs[i].size = w->iov[i].iov_len;
+	}
+}
+
 /* The same by descriptors */
 static int update_descs_from(struct fault_world *w, int done)
 {
-	struct io_uring_regbuf_desc descs[ENTRIES_MAX] = { };
 	struct io_uring_rsrc_update2 update = {
 		.offset = (__u32)done,
 		.flags = IORING_RSRC_UPDATE_EXTENDED,
@@ -123,14 +135,25 @@ static int update_descs_from(struct fault_world *w, int done)
 		.nr = w->nr - (__u32)done,
 	};
 
-	for (unsigned int i = 0; i < w->nr; i++) {
-		descs[i].type = IO_REGBUF_TYPE_UADDR;
-		descs[i].flags = w->c->op->read_only ? IO_REGBUF_READ_ONLY : 0;
-		descs[i].uaddr = (uintptr_t)w->iov[i].iov_base;
-		descs[i].size = w->iov[i].iov_len;
-	}
+	fill_descs(w);
 	return uring_register(w->ring.ring_fd, IORING_REGISTER_BUFFERS_UPDATE, &update,
 			      sizeof(update));
+}
+
+static void prep_request(struct fault_world *w, struct io_uring_sqe *sqe)
+{
+	fill_descs(w);
+	memset(sqe, 0, sizeof(*sqe));
+	sqe->opcode = IORING_OP_BUFFERS_UPDATE;
+	sqe->fd = -1;
+	sqe->addr = (uintptr_t)descs;
+	sqe->len = w->nr;
+	sqe->addr3 = (uintptr_t)w->tags;
+}
+
+static int call_request(struct fault_world *w)
+{
+	return fault_submit(w, prep_request);
 }
 
 static int call_update_descs(struct fault_world *w)
@@ -346,6 +369,8 @@ const struct fault_op fault_ops[] = {
 	{ .name = "update, read-only", .may = ERRORS | MAY_SHORT, .read_only = true,
 	  .prepare = prepare_update, .call = call_update_descs, .want = want_nr,
 	  .rest = update_descs_from },
+	{ .name = "request", .may = ERRORS | MAY_AGAIN | MAY_CANCEL, .tagged = true,
+	  .prepare = prepare_update, .call = call_request, .want = want_nr },
 	{ .name = "update, replacing", .may = ERRORS | MAY_SHORT, .tagged = true,
 	  .prepare = prepare_replace, .call = call_update, .want = want_nr,
 	  .verify = verify_tags, .rest = update_from },

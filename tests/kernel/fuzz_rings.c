@@ -343,7 +343,7 @@ static int do_update(struct world *world, struct op *op, struct reason *why)
 {
 	unsigned int r = op_below(op, RINGS), off = op_below(op, TABLE_MAX), nr;
 	struct fuzz_ring *ring = world_ring(world, r, why);
-	bool read_only = op_percent(op, 30);
+	bool read_only = op_percent(op, 30), by_desc = read_only || op_percent(op, 50);
 	struct iovec iov[TABLE_MAX];
 	int expected = 0, result;
 
@@ -371,8 +371,9 @@ static int do_update(struct world *world, struct op *op, struct reason *why)
 		else if (!i)
 			expected = ret;
 	}
-	result = read_only ? uring_update_readonly(&ring->uring, off, iov, nr) :
-			     uring_update(&ring->uring, off, iov, nr);
+	result = by_desc ? uring_update_by_desc(&ring->uring, off, iov, nr,
+						read_only ? URING_DESC_READ_ONLY : 0) :
+			   uring_update(&ring->uring, off, iov, nr);
 	if (check_result("update", result, expected, why))
 		return -1;
 	if (expected < (int)nr)

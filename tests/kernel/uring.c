@@ -69,8 +69,8 @@ int uring_update_descs(const struct io_uring *ring, unsigned int slot,
 	return update(ring, slot, descs, nr, URING_UPDATE_EXTENDED);
 }
 
-int uring_update_readonly(const struct io_uring *ring, unsigned int slot, const struct iovec *iov,
-			  unsigned int nr)
+int uring_update_by_desc(const struct io_uring *ring, unsigned int slot, const struct iovec *iov,
+			 unsigned int nr, unsigned int flags)
 {
 	struct uring_desc *descs = calloc(nr, sizeof(*descs));
 	int ret;
@@ -83,11 +83,17 @@ int uring_update_readonly(const struct io_uring *ring, unsigned int slot, const 
 		if (!iov[i].iov_base)
 			continue;
 		descs[i].type = URING_DESC_UADDR;
-		descs[i].flags = URING_DESC_READ_ONLY;
+		descs[i].flags = flags;
 	}
 	ret = uring_update_descs(ring, slot, descs, nr);
 	free(descs);
 	return ret;
+}
+
+int uring_update_readonly(const struct io_uring *ring, unsigned int slot, const struct iovec *iov,
+			  unsigned int nr)
+{
+	return uring_update_by_desc(ring, slot, iov, nr, URING_DESC_READ_ONLY);
 }
 
 int uring_buffers_readonly(const struct io_uring *ring, const struct iovec *iov, unsigned int nr)

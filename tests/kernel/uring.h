@@ -63,6 +63,9 @@ int uring_buffers_readonly(const struct io_uring *ring, const struct iovec *iov,
 /* IORING_REGISTER_BUFFERS_UPDATE with descriptors: how many were done, or -errno */
 int uring_update_descs(const struct io_uring *ring, unsigned int slot,
 		       const struct uring_desc *descs, unsigned int nr);
+/* Those for memory of the process; empty ones have no flags. */
+int uring_update_by_desc(const struct io_uring *ring, unsigned int slot, const struct iovec *iov,
+			 unsigned int nr, unsigned int flags);
 int uring_update_readonly(const struct io_uring *ring, unsigned int slot, const struct iovec *iov,
 			  unsigned int nr);
 
