@@ -149,10 +149,10 @@ static u8 io_regbuf_charge_flags(const struct regbuf_charge *charge)
 
 static struct io_mapped_ubuf *io_regbuf_pin(struct io_ring_ctx *ctx,
 					    unsigned long uaddr, size_t len,
-					    unsigned long nr_pages,
-					    unsigned int gup_flags)
+					    const struct regbuf_source *src)
 {
 	struct regbuf_stage stage = {
+		.src = *src,
 		.full = LIST_HEAD_INIT(stage.full),
 		.charge.acct = ctx->buf_acct,
 	};
@@ -161,7 +161,7 @@ static struct io_mapped_ubuf *io_regbuf_pin(struct io_ring_ctx *ctx,
 	struct regbuf_fill fill;
 	int ret;
 
-	ret = regbuf_stage_pin(&stage, uaddr & PAGE_MASK, nr_pages, gup_flags);
+	ret = regbuf_stage_pin(&stage);
 	if (ret)
 		goto fail;
 	regbuf_choose_layout(&stage.tally, &layout);
@@ -192,7 +192,7 @@ fail:
  */
 static struct io_mapped_ubuf *
 io_regbuf_pin_small(struct io_ring_ctx *ctx, unsigned long uaddr, size_t len,
-		    unsigned long nr_pages, unsigned int gup_flags)
+		    const struct regbuf_source *src)
 {
 	struct regbuf_charge charge = { .acct = ctx->buf_acct };
 	struct io_mapped_ubuf *imu;
@@ -203,11 +203,10 @@ io_regbuf_pin_small(struct io_ring_ctx *ctx, unsigned long uaddr, size_t len,
 	if (!imu)
 		return ERR_PTR(-ENOMEM);
 	pin_runs_init_bvecs(&runs, imu->bvec, IO_CACHED_BVECS_SEGS);
-	ret = pin_user_runs_fast_only(uaddr & PAGE_MASK, nr_pages, gup_flags,
-				      &runs);
+	ret = regbuf_source_pin(src, 0, &runs);
 	imu->ubuf = uaddr;
 	imu->len = len;
-	if (ret != nr_pages || !regbuf_fill_in_place(imu, runs.nr)) {
+	if (ret != src->nr_pages || !regbuf_fill_in_place(imu, runs.nr)) {
 		ret = 0;
 		goto undo;
 	}
@@ -228,41 +227,44 @@ undo:
 }
 
 /*
- * Pin @len bytes of the memory of the current process at @uaddr, which is a
- * range that io_validate_user_buf_range() accepts, and charge for it. Returns
- * the buffer, with the reference of the caller on it, or an error; then nothing
- * is pinned or charged.
+ * Pin @len bytes at @uaddr, a range that io_validate_user_buf_range() accepts,
+ * and charge for them. Returns the buffer, with the reference of the caller on
+ * it, or an error; then nothing is pinned or charged.
  *
- * @dir is what the buffer can be used for. A mere source is pinned for reading:
- * the pin unshares what a later write to the mapping would replace, so the
- * buffer and the mapping stay the same memory.
+ * @src has the flags for the pin. Without a file in it, the memory is that of the
+ * current process at @uaddr; else @uaddr is only a name for what starts in its
+ * first page.
+ *
+ * What is pinned without FOLL_WRITE is a mere source: the pin unshares what a
+ * later write to the mapping would replace, so the buffer and the mapping stay
+ * the same memory.
  */
 struct io_mapped_ubuf *io_regbuf_register(struct io_ring_ctx *ctx,
 					  unsigned long uaddr, size_t len,
-					  u8 dir)
+					  struct regbuf_source *src)
 	__must_hold(&ctx->register_lock)
 {
-	unsigned int gup_flags = FOLL_LONGTERM;
 	struct io_mapped_ubuf *imu = NULL;
-	unsigned long nr_pages, end;
+	unsigned long end;
 
 	if (check_add_overflow(uaddr, len, &end) ||
 	    check_add_overflow(end, PAGE_SIZE - 1, &end))
 		return ERR_PTR(-EOVERFLOW);
-	nr_pages = (end >> PAGE_SHIFT) - (uaddr >> PAGE_SHIFT);
-
-	if (dir & IO_BUF_DEST)
-		gup_flags |= FOLL_WRITE;
+	src->nr_pages = (end >> PAGE_SHIFT) - (uaddr >> PAGE_SHIFT);
+	if (!src->file)
+		src->page = uaddr >> PAGE_SHIFT;
 
 	/* What can be pinned without sleeping is tried first. */
-	if (nr_pages <= IO_CACHED_BVECS_SEGS)
-		imu = io_regbuf_pin_small(ctx, uaddr, len, nr_pages, gup_flags);
+	if (src->nr_pages <= IO_CACHED_BVECS_SEGS)
+		imu = io_regbuf_pin_small(ctx, uaddr, len, src);
 	if (!imu)
-		imu = io_regbuf_pin(ctx, uaddr, len, nr_pages, gup_flags);
+		imu = io_regbuf_pin(ctx, uaddr, len, src);
 	if (IS_ERR(imu))
 		return imu;
 
-	imu->dir = dir;
+	imu->dir = IO_BUF_SOURCE;
+	if (src->gup_flags & FOLL_WRITE)
+		imu->dir |= IO_BUF_DEST;
 	imu->acct = ctx->buf_acct;
 	if (imu->acct)
 		refcount_inc(&imu->acct->refs);

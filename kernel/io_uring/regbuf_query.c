@@ -46,17 +46,6 @@ static u32 regbuf_layout_flags(const struct io_mapped_ubuf *imu)
 {
 	u32 flags = 0;
 
-	switch (imu->layout) {
-	case IO_REGBUF_UNIFORM:
-		flags |= IORING_BUFFER_LAYOUT_UNIFORM;
-		break;
-	case IO_REGBUF_MIXED:
-		flags |= IORING_BUFFER_LAYOUT_MIXED;
-		break;
-	case IO_REGBUF_LINEAR:
-		flags |= IORING_BUFFER_LAYOUT_LINEAR;
-		break;
-	}
 	if (!(imu->dir & IO_BUF_DEST))
 		flags |= IORING_BUFFER_LAYOUT_READ_ONLY;
 	if (imu->flags & IO_REGBUF_F_KBUF)
@@ -78,7 +67,6 @@ int io_regbuf_describe(const struct io_mapped_ubuf *imu,
 
 	l->flags = regbuf_layout_flags(imu);
 	l->len = imu->len;
-	l->metadata_bytes = io_regbuf_metadata(imu);
 	l->charged_bytes = kbuf ? 0 : (u64)imu->acct_pages << PAGE_SHIFT;
 	l->nr_runs = 0;
 	l->smallest_run = bvec < end ? U64_MAX : 0;
@@ -130,7 +118,7 @@ static int io_regbuf_may_tell(struct io_ring_ctx *ctx,
 	int ret = 0;
 
 	/* What can be written to is the caller's own, or may be written to. */
-	if (imu->dir & IO_BUF_DEST)
+	if (imu->dir & IO_BUF_DEST || imu->flags & IO_REGBUF_F_TOLD)
 		return 0;
 	if (mm != ctx->mm_account)
 		return -EACCES;
@@ -158,30 +146,34 @@ static int io_regbuf_may_tell(struct io_ring_ctx *ctx,
 }
 
 /*
- * Only register calls take a buffer of user memory out of the table, so it stays
- * while it is looked at. One of the kernel does not, and has few bvecs.
+ * The node is held as a request holds it: one of the kernel may leave the table
+ * at any time. Nothing is looked at under the lock, which requests need.
  */
 static int io_regbuf_describe_slot(struct io_ring_ctx *ctx, unsigned int index,
 				   struct io_uring_buffer_layout *l)
 {
-	struct io_mapped_ubuf *imu = NULL;
+	struct io_mapped_ubuf *imu;
 	struct io_rsrc_node *node;
-	int ret = -ENOENT;
+	int ret = 0;
 
 	mutex_lock(&ctx->uring_lock);
 	node = io_rsrc_node_lookup(&ctx->buf_table, index);
-	if (node) {
-		imu = node->buf;
-		if (imu->flags & IO_REGBUF_F_KBUF) {
-			ret = io_regbuf_describe(imu, l);
-			imu = NULL;
-		}
-	}
+	if (node)
+		node->refs++;
 	mutex_unlock(&ctx->uring_lock);
-	if (!imu)
-		return ret;
-	ret = io_regbuf_may_tell(ctx, imu);
-	return ret ?: io_regbuf_describe(imu, l);
+	if (!node)
+		return -ENOENT;
+
+	imu = node->buf;
+	if (!(imu->flags & IO_REGBUF_F_KBUF))
+		ret = io_regbuf_may_tell(ctx, imu);
+	if (!ret)
+		ret = io_regbuf_describe(imu, l);
+
+	mutex_lock(&ctx->uring_lock);
+	io_put_rsrc_node(ctx, node);
+	mutex_unlock(&ctx->uring_lock);
+	return ret;
 }
 
 /* IORING_REGISTER_BUFFER_LAYOUT */
@@ -202,7 +194,7 @@ int io_register_buffer_layout(struct io_ring_ctx *ctx, void __user *arg,
 	ret = copy_struct_from_user(&l, sizeof(l), arg, size);
 	if (ret)
 		return ret;
-	if (l.resv)
+	if (l.resv || l.resv2)
 		return -EINVAL;
 
 	if (!nr)
@@ -210,7 +202,6 @@ int io_register_buffer_layout(struct io_ring_ctx *ctx, void __user *arg,
 	if (l.index >= nr)
 		return -EINVAL;
 
-	l.resv2 = 0;
 	ret = io_regbuf_describe_slot(ctx, l.index, &l);
 	if (ret)
 		return ret;

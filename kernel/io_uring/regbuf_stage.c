@@ -156,7 +156,7 @@ static int regbuf_stage_next_chunk(struct regbuf_stage *stage,
 		return ret;
 	/* Eight bytes per page are enough for all of them. */
 	if (runs.entries == stage->first)
-		return regbuf_stage_move(stage, stage->nr_pages * sizeof(u64));
+		return regbuf_stage_move(stage, stage->src.nr_pages * sizeof(u64));
 	if (WARN_ON_ONCE(runs.bytes < PAGE_SIZE))
 		return -ENOSPC;
 	/* Eight bytes per page, and not more than twice that for a run. */
@@ -181,73 +181,86 @@ static int regbuf_stage_next_chunk(struct regbuf_stage *stage,
 	return 0;
 }
 
+static int regbuf_fault_in(const struct regbuf_source *src, unsigned long i,
+			   unsigned long nr_pages)
+{
+	unsigned long page = src->page + i;
+
+	if (src->file)
+		return fault_in_memfd_runs(src->file, page, nr_pages,
+					   src->gup_flags);
+	return fault_in_user_runs(page << PAGE_SHIFT, nr_pages, src->gup_flags);
+}
+
 /*
- * The page at @start cannot be pinned without sleeping. What is pinned is
- * charged for first, and nothing new is pinned until the pages from there on,
- * @nr_pages at most, are present. Where that was done and did not help, the
+ * Page @i cannot be pinned without sleeping. What is pinned is charged for
+ * first, and nothing new is pinned until the pages from there on are present,
+ * as many as are done at a time. Where that was done and did not help, the
  * page has to be unshared or migrated, or must not be pinned: then it is pinned
- * alone.
+ * alone. Of a file, there is nothing more to do for a page, and an error says
+ * what is wrong.
  *
  * Returns how many pages were pinned, 0 for one more try, or an error.
  */
-static long regbuf_stage_wait(struct regbuf_stage *stage, unsigned long start,
-			      unsigned long nr_pages, unsigned int gup_flags)
+static long regbuf_stage_wait(struct regbuf_stage *stage, unsigned long i)
 {
+	const struct regbuf_source *src = &stage->src;
+	unsigned long nr_pages;
 	int ret;
 
 	ret = regbuf_stage_charge(stage);
 	if (ret)
 		return ret;
-	if (start >= stage->faulted_in) {
-		nr_pages = min(nr_pages, stage->fault_pages);
-		stage->faulted_in = start + (nr_pages << PAGE_SHIFT);
+	if (src->file || i >= stage->faulted_in) {
+		nr_pages = min(src->nr_pages - i, stage->fault_pages);
+		stage->faulted_in = i + nr_pages;
 		stage->fault_pages = min(2 * stage->fault_pages,
 					 REGBUF_STAGE_FAULT_MAX);
-		if (!fault_in_user_runs(start, nr_pages, gup_flags))
-			return 0;
+		ret = regbuf_fault_in(src, i, nr_pages);
+		if (!ret || src->file)
+			return ret;
 	}
-	return pin_user_runs_fast(start, 1, gup_flags, &stage->runs);
+	return pin_user_runs_fast((src->page + i) << PAGE_SHIFT, 1,
+				  src->gup_flags, &stage->runs);
 }
 
-/* Where nobody is charged, it does not matter what is pinned while we wait. */
-static long regbuf_stage_more(struct regbuf_stage *stage, unsigned long start,
-			      unsigned long nr_pages, unsigned int gup_flags)
+static long regbuf_stage_more(struct regbuf_stage *stage, unsigned long i)
 {
+	const struct regbuf_source *src = &stage->src;
 	long ret;
 
-	if (!stage->charge.acct)
-		return pin_user_runs_fast(start, nr_pages, gup_flags,
+	/* Where nobody is charged, it does not matter what is pinned while we wait. */
+	if (!stage->charge.acct && !src->file)
+		return pin_user_runs_fast((src->page + i) << PAGE_SHIFT,
+					  src->nr_pages - i, src->gup_flags,
 					  &stage->runs);
-	ret = pin_user_runs_fast_only(start, nr_pages, gup_flags, &stage->runs);
+	ret = regbuf_source_pin(src, i, &stage->runs);
 	if (ret == -EAGAIN)
-		ret = regbuf_stage_wait(stage, start, nr_pages, gup_flags);
+		ret = regbuf_stage_wait(stage, i);
 	return ret;
 }
 
 /*
- * Pin @nr_pages of the memory of the current process and charge for them.
- * On failure, what is pinned and charged is left to regbuf_stage_end().
+ * Pin the pages of ->src and charge for them. On failure, what is pinned and
+ * charged is left to regbuf_stage_end().
  */
-int regbuf_stage_pin(struct regbuf_stage *stage, unsigned long start,
-		     unsigned long nr_pages, unsigned int gup_flags)
+int regbuf_stage_pin(struct regbuf_stage *stage)
 {
-	unsigned long left = nr_pages;
+	unsigned long nr_pages = stage->src.nr_pages, i = 0;
 	long ret = 0;
 
-	stage->nr_pages = nr_pages;
 	stage->fault_pages = REGBUF_STAGE_FAULT_MIN;
 
-	if (left < PAGE_SIZE / sizeof(u64))
+	if (nr_pages < PAGE_SIZE / sizeof(u64))
 		pin_runs_init(&stage->runs, stage->first, sizeof(stage->first));
 	else
 		ret = regbuf_new_chunk(&stage->runs, PAGE_SIZE);
-	while (!ret && left) {
-		ret = regbuf_stage_more(stage, start, left, gup_flags);
+	while (!ret && i < nr_pages) {
+		ret = regbuf_stage_more(stage, i);
 		if (ret == -ENOSPC) {
-			ret = regbuf_stage_next_chunk(stage, left);
+			ret = regbuf_stage_next_chunk(stage, nr_pages - i);
 		} else if (ret > 0) {
-			start += ret << PAGE_SHIFT;
-			left -= ret;
+			i += ret;
 			ret = 0;
 		}
 	}
@@ -256,7 +269,7 @@ int regbuf_stage_pin(struct regbuf_stage *stage, unsigned long start,
 	if (ret)
 		return ret;
 	regbuf_stage_tally(stage, &stage->runs);
-	if (WARN_ON_ONCE(stage->tally.nr_pages != stage->nr_pages))
+	if (WARN_ON_ONCE(stage->tally.nr_pages != nr_pages))
 		return -EFAULT;
 	return 0;
 }
@@ -274,7 +287,7 @@ void regbuf_stage_shrink(struct regbuf_stage *stage,
 	used = ALIGN(used, sizeof(u64));
 	if (list_empty(&stage->full) && stage->runs.entries != stage->first &&
 	    used <= stage->runs.bytes / 2 &&
-	    stage->nr_pages * sizeof(u64) < stage->runs.bytes + layout->bytes +
+	    stage->src.nr_pages * sizeof(u64) < stage->runs.bytes + layout->bytes +
 					    sizeof(struct io_mapped_ubuf))
 		regbuf_stage_move(stage, used);
 }

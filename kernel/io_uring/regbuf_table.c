@@ -27,6 +27,7 @@
 #include "alloc_cache.h"
 #include "io_uring.h"
 #include "regbuf.h"
+#include "regbuf_stage.h"
 #include "rsrc.h"
 
 /* Slots that are emptied, or filled, while submission waits */
@@ -35,12 +36,6 @@
 /* Entries of an update that need no array of their own */
 #define IO_BUF_FEW	8
 
-/* What a call has for its entries */
-struct io_buf_args {
-	const void __user	*iovs;
-	const u64 __user	*tags;
-	u32			flags;
-};
 
 static struct io_rsrc_node *io_buf_node_alloc(struct io_ring_ctx *ctx)
 {
@@ -55,32 +50,60 @@ static struct io_rsrc_node *io_buf_node_alloc(struct io_ring_ctx *ctx)
 	return node;
 }
 
-/* A node for the memory of an iovec, or NULL for a slot that is to be empty */
-static struct io_rsrc_node *io_buf_node_register(struct io_ring_ctx *ctx,
-						 const struct iovec *iov,
-						 u32 flags)
+static int io_buf_check_desc(const struct io_uring_regbuf_desc *desc)
 {
-	unsigned long uaddr = (unsigned long)iov->iov_base;
+	size_t used = offsetof(struct io_uring_regbuf_desc, __resv);
+
+	if (desc->type == IO_REGBUF_TYPE_MEMFD)
+		used = offsetofend(struct io_uring_regbuf_desc, offset);
+	if (!mem_is_zero((const char *)desc + used, sizeof(*desc) - used))
+		return -EINVAL;
+
+	switch (desc->type) {
+	case IO_REGBUF_TYPE_EMPTY:
+		if (desc->flags)
+			return -EINVAL;
+		return desc->uaddr || desc->size ? -EFAULT : 0;
+	case IO_REGBUF_TYPE_MEMFD:
+		if (desc->__memfd_resv)
+			return -EINVAL;
+		fallthrough;
+	case IO_REGBUF_TYPE_UADDR:
+		if (desc->flags & ~IO_REGBUF_DESC_FLAGS)
+			return -EINVAL;
+		return io_validate_user_buf_range(desc->uaddr, desc->size,
+						  IO_REGBUF_MAX_LEN);
+	}
+	return -EINVAL;
+}
+
+/* A node for what @desc describes, or NULL for a slot that is to be empty */
+static struct io_rsrc_node *
+io_buf_node_register(struct io_ring_ctx *ctx,
+		     const struct io_uring_regbuf_desc *desc,
+		     unsigned int gup_flags)
+{
+	struct regbuf_source src = { .gup_flags = FOLL_LONGTERM | gup_flags };
 	struct io_mapped_ubuf *imu;
 	struct io_rsrc_node *node;
-	u8 dir = IO_BUF_SOURCE;
 	int ret;
 
-	if (!iov->iov_base)
-		return iov->iov_len ? ERR_PTR(-EFAULT) : NULL;
-
-	ret = io_validate_user_buf_range(uaddr, iov->iov_len,
-					 IO_REGBUF_MAX_LEN);
+	ret = io_buf_check_desc(desc);
 	if (ret)
 		return ERR_PTR(ret);
+	if (desc->type == IO_REGBUF_TYPE_EMPTY)
+		return NULL;
 
 	node = io_buf_node_alloc(ctx);
 	if (!node)
 		return ERR_PTR(-ENOMEM);
 
-	if (!(flags & IORING_RSRC_REGISTER_READ_ONLY))
-		dir |= IO_BUF_DEST;
-	imu = io_regbuf_register(ctx, uaddr, iov->iov_len, dir);
+	if (!(desc->flags & IO_REGBUF_READ_ONLY))
+		src.gup_flags |= FOLL_WRITE;
+	if (desc->type == IO_REGBUF_TYPE_MEMFD)
+		imu = io_regbuf_register_memfd(ctx, desc, &src);
+	else
+		imu = io_regbuf_register(ctx, desc->uaddr, desc->size, &src);
 	if (IS_ERR(imu)) {
 		io_cache_free(&ctx->ubuf_node_cache, node);
 		return ERR_CAST(imu);
@@ -89,29 +112,58 @@ static struct io_rsrc_node *io_buf_node_register(struct io_ring_ctx *ctx,
 	return node;
 }
 
+/* What entry @i of a call is to be. Without any data it is empty. */
+static int io_buf_args_desc(struct io_ring_ctx *ctx,
+			    const struct io_buf_args *args, unsigned int i,
+			    struct io_uring_regbuf_desc *desc)
+{
+	bool compat = io_is_compat(ctx);
+	struct iovec fast_iov, *iov;
+	size_t size;
+
+	if (args->descs) {
+		*desc = args->descs[i];
+		return 0;
+	}
+	if (args->extended) {
+		size = sizeof(*desc);
+		return copy_from_user(desc, args->data + i * size, size) ?
+		       -EFAULT : 0;
+	}
+
+	*desc = (struct io_uring_regbuf_desc) { .type = IO_REGBUF_TYPE_EMPTY };
+	if (!args->data)
+		return 0;
+	size = compat ? sizeof(struct compat_iovec) : sizeof(struct iovec);
+	iov = iovec_from_user(args->data + i * size, 1, 1, &fast_iov, compat);
+	if (IS_ERR(iov))
+		return PTR_ERR(iov);
+	if (iov->iov_base)
+		desc->type = IO_REGBUF_TYPE_UADDR;
+	desc->uaddr = (unsigned long)iov->iov_base;
+	desc->size = iov->iov_len;
+	return 0;
+}
+
 /* The node for entry @i of a call */
 static struct io_rsrc_node *io_buf_args_node(struct io_ring_ctx *ctx,
 					     const struct io_buf_args *args,
 					     unsigned int i)
 {
-	struct iovec fast_iov = { }, *iov = &fast_iov;
-	bool compat = io_is_compat(ctx);
+	struct io_uring_regbuf_desc desc;
 	struct io_rsrc_node *node;
 	u64 tag = 0;
+	int ret;
 
-	if (args->iovs) {
-		size_t size = compat ? sizeof(struct compat_iovec) :
-				       sizeof(struct iovec);
-
-		iov = iovec_from_user(args->iovs + i * size, 1, 1, &fast_iov,
-				      compat);
-		if (IS_ERR(iov))
-			return ERR_CAST(iov);
-	}
+	ret = io_buf_args_desc(ctx, args, i, &desc);
+	if (ret)
+		return ERR_PTR(ret);
 	if (args->tags && copy_from_user(&tag, &args->tags[i], sizeof(tag)))
 		return ERR_PTR(-EFAULT);
+	if (args->new_tags)
+		tag = args->new_tags[i];
 
-	node = io_buf_node_register(ctx, iov, args->flags);
+	node = io_buf_node_register(ctx, &desc, args->gup_flags);
 	if (IS_ERR(node) || !tag)
 		return node;
 	if (!node)
@@ -215,10 +267,10 @@ int io_sqe_buffers_unregister(struct io_ring_ctx *ctx)
 }
 
 int io_sqe_buffers_register(struct io_ring_ctx *ctx, void __user *arg,
-			    unsigned int nr_args, u64 __user *tags, u32 flags)
+			    unsigned int nr_args, u64 __user *tags)
 {
 	const struct io_buf_args args = {
-		.iovs = arg, .tags = tags, .flags = flags,
+		.data = arg, .tags = tags,
 	};
 	struct io_rsrc_data data;
 	unsigned int i;
@@ -257,8 +309,12 @@ int io_sqe_buffers_register(struct io_ring_ctx *ctx, void __user *arg,
 	return 0;
 }
 
-/* Put @nodes into the table from slot @offset on, all of them at once. */
+/*
+ * Put @nodes into the table from slot @offset on, all of them at once. The tags
+ * of those that leave it are posted, or left to the caller.
+ */
 static void io_buffers_replace(struct io_ring_ctx *ctx, unsigned int offset,
+			       struct io_buf_args *args,
 			       struct io_rsrc_node **nodes, unsigned int nr)
 {
 	struct io_rsrc_node *dead = NULL, *old;
@@ -271,8 +327,13 @@ static void io_buffers_replace(struct io_ring_ctx *ctx, unsigned int offset,
 		slot = array_index_nospec(offset + i, ctx->buf_table.nr);
 		old = ctx->buf_table.nodes[slot];
 		ctx->buf_table.nodes[slot] = nodes[i];
-		if (old)
-			io_buf_node_drop(ctx, old, &dead);
+		if (!old)
+			continue;
+		if (args->old_tags && old->refs == 1 && old->tag) {
+			args->old_tags[args->nr_old_tags++] = old->tag;
+			old->tag = 0;
+		}
+		io_buf_node_drop(ctx, old, &dead);
 	}
 	mutex_unlock(&ctx->uring_lock);
 	io_buf_nodes_free(ctx, dead);
@@ -284,7 +345,7 @@ static void io_buffers_replace(struct io_ring_ctx *ctx, unsigned int offset,
  * ones: then those that are done make room for the next.
  */
 static int io_buffers_fill(struct io_ring_ctx *ctx, unsigned int offset,
-			   const struct io_buf_args *args,
+			   struct io_buf_args *args,
 			   struct io_rsrc_node **nodes, unsigned int nr)
 {
 	unsigned int done = 0, from = 0;
@@ -295,8 +356,8 @@ static int io_buffers_fill(struct io_ring_ctx *ctx, unsigned int offset,
 
 		ret = PTR_ERR_OR_ZERO(node);
 		if (ret == -ENOMEM && from < done) {
-			io_buffers_replace(ctx, offset + from, nodes + from,
-					   done - from);
+			io_buffers_replace(ctx, offset + from, args,
+					   nodes + from, done - from);
 			from = done;
 			continue;
 		}
@@ -304,19 +365,14 @@ static int io_buffers_fill(struct io_ring_ctx *ctx, unsigned int offset,
 			break;
 		nodes[done++] = node;
 	}
-	io_buffers_replace(ctx, offset + from, nodes + from, done - from);
+	io_buffers_replace(ctx, offset + from, args, nodes + from, done - from);
 	return done ? done : ret;
 }
 
-int io_sqe_buffers_update(struct io_ring_ctx *ctx,
-			  const struct io_uring_rsrc_update2 *up,
-			  unsigned int nr_args)
+/* Change @nr_args slots from @offset on to what @args says. */
+int io_buffers_update_slots(struct io_ring_ctx *ctx, unsigned int offset,
+			    struct io_buf_args *args, unsigned int nr_args)
 {
-	const struct io_buf_args args = {
-		.iovs = u64_to_user_ptr(up->data),
-		.tags = u64_to_user_ptr(up->tags),
-		.flags = up->flags,
-	};
 	struct io_rsrc_node *few[IO_BUF_FEW], **nodes = few;
 	int ret;
 
@@ -324,10 +380,10 @@ int io_sqe_buffers_update(struct io_ring_ctx *ctx,
 
 	if (!ctx->buf_table.nr)
 		return -ENXIO;
-	if (up->offset + nr_args > ctx->buf_table.nr)
+	if (offset + nr_args > ctx->buf_table.nr)
 		return -EINVAL;
-	/* Only a new table can be empty without iovecs that say so. */
-	if (!args.iovs)
+	/* Only a new table can be empty without data that say so. */
+	if (!args->data && !args->descs)
 		return -EFAULT;
 	if (nr_args > ARRAY_SIZE(few)) {
 		nodes = kvmalloc_objs(*nodes, nr_args, GFP_KERNEL_ACCOUNT);
@@ -335,15 +391,28 @@ int io_sqe_buffers_update(struct io_ring_ctx *ctx,
 			return -ENOMEM;
 	}
 
-	WRITE_ONCE(ctx->buf_busy_start, up->offset);
+	WRITE_ONCE(ctx->buf_busy_start, offset);
 	/* Pairs with io_buffer_slot_busy(): the start of these, not of others */
 	smp_store_release(&ctx->buf_busy_nr, nr_args);
-	ret = io_buffers_fill(ctx, up->offset, &args, nodes, nr_args);
+	ret = io_buffers_fill(ctx, offset, args, nodes, nr_args);
 	WRITE_ONCE(ctx->buf_busy_nr, 0);
 
 	if (nodes != few)
 		kvfree(nodes);
 	return ret;
+}
+
+int io_sqe_buffers_update(struct io_ring_ctx *ctx,
+			  const struct io_uring_rsrc_update2 *up,
+			  unsigned int nr_args)
+{
+	struct io_buf_args args = {
+		.data = u64_to_user_ptr(up->data),
+		.tags = u64_to_user_ptr(up->tags),
+		.extended = up->flags & IORING_RSRC_UPDATE_EXTENDED,
+	};
+
+	return io_buffers_update_slots(ctx, up->offset, &args, nr_args);
 }
 
 /* Is an update about to fill this slot? */

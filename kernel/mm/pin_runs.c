@@ -269,8 +269,7 @@ unsigned long run_builder_fits(const struct run_builder *b, unsigned long pfn,
 }
 
 /* Go on with a chunk that may have runs already: the last one is open again. */
-static void run_builder_resume(struct run_builder *b,
-			       const struct pin_runs *runs)
+void run_builder_resume(struct run_builder *b, const struct pin_runs *runs)
 {
 	struct folio *folio;
 	struct pin_run run;
@@ -365,7 +364,8 @@ static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
 {
 	const unsigned int allowed = FOLL_WRITE | FOLL_LONGTERM | FOLL_FORCE |
 				     FOLL_NOFAULT | FOLL_PCI_P2PDMA |
-				     FOLL_HONOR_NUMA_FAULT;
+				     FOLL_HONOR_NUMA_FAULT |
+				     FOLL_INTERRUPTIBLE;
 	struct run_builder checkpoint;
 	struct gup_out out = { .pinned.item = NR_FOLL_PIN_ACQUIRED };
 	struct page **pages = NULL;
@@ -391,7 +391,7 @@ static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
 	run_builder_resume(&out.builder, runs);
 	addr = start;
 	while (addr < end) {
-		if (fatal_signal_pending(current)) {
+		if (gup_signal_pending(gup_flags)) {
 			ret = -EINTR;
 			break;
 		}
@@ -461,7 +461,7 @@ static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
  * what is in it; if a page could not be pinned, that call returns the error.
  *
  * Interrupts are off for a bounded number of page table entries at a time, and
- * a fatal signal ends the call.
+ * a fatal signal ends the call, as does any signal with FOLL_INTERRUPTIBLE.
  *
  * The runs have to be released with unpin_user_runs(), also if the caller gives
  * up halfway.
@@ -477,7 +477,8 @@ static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
  *	   -EOVERFLOW: the range wraps around
  *	   -EFAULT: no memory mapped there, not accessible in that way, or
  *	   memory that must not be pinned like this
- *	   -EINTR, -EAGAIN: a fatal signal is pending
+ *	   -EINTR, -EAGAIN: a fatal signal is pending, or with
+ *	   FOLL_INTERRUPTIBLE any signal
  *	   -EOPNOTSUPP: FOLL_LONGTERM on a file system DAX mapping
  *	   -ENOMEM: no memory to fault it in, to migrate it to, or for the
  *	   temporary array
@@ -515,7 +516,8 @@ long pin_user_runs_fast_only(unsigned long start, unsigned long nr_pages,
  * fault_in_user_runs() - make pages present, and pin nothing
  * @start: user address of the first page
  * @nr_pages: number of pages from there on
- * @gup_flags: FOLL_WRITE for pages that will be pinned with it
+ * @gup_flags: FOLL_WRITE for pages that will be pinned with it, and
+ *	       FOLL_INTERRUPTIBLE
  *
  * For the users of pin_user_runs_fast_only(), where that cannot go on. The pages
  * may be gone again before they are pinned, and there are pages that have to be
@@ -538,7 +540,8 @@ int fault_in_user_runs(unsigned long start, unsigned long nr_pages,
 	if (mmap_read_lock_killable(mm))
 		return -EINTR;
 	ret = faultin_page_range(mm, start, start + (nr_pages << PAGE_SHIFT),
-				 gup_flags & FOLL_WRITE, &locked);
+				 gup_flags & (FOLL_WRITE | FOLL_INTERRUPTIBLE),
+				 &locked);
 	if (locked)
 		mmap_read_unlock(mm);
 	return ret > 0 ? 0 : ret ?: -EFAULT;

@@ -39,6 +39,7 @@ static inline void run_builder_init(struct run_builder *b,
 	b->open_end = 0;
 }
 
+void run_builder_resume(struct run_builder *b, const struct pin_runs *runs);
 unsigned long run_builder_fits(const struct run_builder *b, unsigned long pfn,
 			       unsigned long nr_pages);
 

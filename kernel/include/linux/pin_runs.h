@@ -46,12 +46,14 @@
 #include <linux/align.h>
 #include <linux/bits.h>
 #include <linux/bvec.h>
+#include <linux/errno.h>
 #include <linux/log2.h>
 #include <linux/mmzone.h>
 #include <linux/pfn.h>
 #include <linux/sizes.h>
 #include <linux/types.h>
 
+struct file;
 struct sg_append_table;
 
 /* Entry of a run whose length is among the sizes */
@@ -313,6 +315,38 @@ void unpin_user_bvecs(const struct bio_vec *bvecs, unsigned long nr_bvecs,
 		      enum unpin_dirty dirty);
 const struct bio_vec *pin_run_end_bvec(const struct bio_vec *bvec,
 				       const struct bio_vec *end);
+
+#ifdef CONFIG_MEMFD_CREATE
+int pin_memfd_begin(struct file *file, unsigned int gup_flags);
+void pin_memfd_end(struct file *file, unsigned int gup_flags);
+long pin_memfd_runs(struct file *file, pgoff_t index, unsigned long nr_pages,
+		    unsigned int gup_flags, struct pin_runs *runs);
+int fault_in_memfd_runs(struct file *file, pgoff_t index,
+			unsigned long nr_pages, unsigned int gup_flags);
+#else
+static inline int pin_memfd_begin(struct file *file, unsigned int gup_flags)
+{
+	return -EINVAL;
+}
+
+static inline void pin_memfd_end(struct file *file, unsigned int gup_flags)
+{
+}
+
+static inline long pin_memfd_runs(struct file *file, pgoff_t index,
+				  unsigned long nr_pages,
+				  unsigned int gup_flags, struct pin_runs *runs)
+{
+	return -EINVAL;
+}
+
+static inline int fault_in_memfd_runs(struct file *file, pgoff_t index,
+				      unsigned long nr_pages,
+				      unsigned int gup_flags)
+{
+	return -EINVAL;
+}
+#endif
 
 int pin_user_runs_alloc(unsigned long start, unsigned long nr_pages,
 			unsigned int gup_flags, struct pin_runs *runs);

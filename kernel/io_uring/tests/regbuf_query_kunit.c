@@ -192,18 +192,16 @@ static void regbuf_describe_flags(struct kunit *test)
 	imu = store(test, &run, 1, 0, 0, &layout);
 	imu->acct_pages = 1UL << 20;
 	KUNIT_ASSERT_EQ(test, io_regbuf_describe(imu, &l), 0);
-	KUNIT_EXPECT_EQ(test, l.flags, IORING_BUFFER_LAYOUT_UNIFORM);
+	KUNIT_EXPECT_EQ(test, l.flags, 0);
 	KUNIT_EXPECT_EQ(test, l.charged_bytes, 1ULL << (20 + PAGE_SHIFT));
 
 	imu->dir = IO_BUF_SOURCE;
 	KUNIT_ASSERT_EQ(test, io_regbuf_describe(imu, &l), 0);
-	KUNIT_EXPECT_EQ(test, l.flags, IORING_BUFFER_LAYOUT_UNIFORM |
-				       IORING_BUFFER_LAYOUT_READ_ONLY);
+	KUNIT_EXPECT_EQ(test, l.flags, IORING_BUFFER_LAYOUT_READ_ONLY);
 
-	imu->layout = IO_REGBUF_MIXED;
 	imu->dir = IO_BUF_DEST;
 	KUNIT_ASSERT_EQ(test, io_regbuf_describe(imu, &l), 0);
-	KUNIT_EXPECT_EQ(test, l.flags, IORING_BUFFER_LAYOUT_MIXED);
+	KUNIT_EXPECT_EQ(test, l.flags, 0);
 }
 
 /* Segments of a request: each counts, whatever folio it is in. */
@@ -227,11 +225,10 @@ static void regbuf_describe_kernel(struct kunit *test)
 
 	expect_runs(test, imu, 3, 512, 2 * PAGE_SIZE);
 	KUNIT_ASSERT_EQ(test, io_regbuf_describe(imu, &l), 0);
-	KUNIT_EXPECT_EQ(test, l.flags, IORING_BUFFER_LAYOUT_LINEAR |
-				       IORING_BUFFER_LAYOUT_READ_ONLY |
+	KUNIT_EXPECT_EQ(test, l.flags, IORING_BUFFER_LAYOUT_READ_ONLY |
 				       IORING_BUFFER_LAYOUT_KERNEL);
 	KUNIT_EXPECT_EQ(test, l.charged_bytes, 0);
-	KUNIT_EXPECT_EQ(test, l.metadata_bytes, struct_size(imu, bvec, 3));
+	KUNIT_EXPECT_EQ(test, io_regbuf_metadata(imu), struct_size(imu, bvec, 3));
 
 	/* A request without data */
 	imu->nr_bvecs = 0;

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The memory of a memfd pinned as runs, without a mapping
+ *
+ * What pin_user_runs_fast() finds in page tables is looked up in the page cache
+ * of the file here, and built into the same runs. A file is any of tmpfs or
+ * hugetlbfs, as for memfd_pin_folios(). Nobody faults: pages that are not there,
+ * or must not be pinned for long, are allocated or migrated by
+ * fault_in_memfd_runs(), with nothing new pinned meanwhile.
+ *
+ * There is no page table entry that would say that a page is written to, so what
+ * is pinned for writing is dirty from then on. As it is pinned, nobody cleans it.
+ */
+#include <linux/fs.h>
+#include <linux/gfp.h>
+#include <linux/hugetlb.h>
+#include <linux/memfd.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/shmem_fs.h>
+#include <linux/xarray.h>
+#include <uapi/linux/fcntl.h>
+
+#include "internal.h"
+#include "pin_runs.h"
+
+/**
+ * pin_memfd_begin() - before memory of a file is pinned
+ * @file: the file
+ * @gup_flags: FOLL_WRITE if it will be written to
+ *
+ * Until pin_memfd_end() nobody can seal the file against writing, and as long as
+ * something is pinned nobody can after that.
+ *
+ * Return: 0 or an error:
+ *	   -EINVAL: not a file of tmpfs or hugetlbfs
+ *	   -EACCES: not open for reading, or with FOLL_WRITE for writing
+ *	   -EPERM: FOLL_WRITE, and sealed against it
+ */
+int pin_memfd_begin(struct file *file, unsigned int gup_flags)
+{
+	int seals;
+
+	if (!shmem_file(file) && !is_file_hugepages(file))
+		return -EINVAL;
+	if (!(file->f_mode & FMODE_READ))
+		return -EACCES;
+	if (!(gup_flags & FOLL_WRITE))
+		return 0;
+	if (!(file->f_mode & FMODE_WRITE))
+		return -EACCES;
+	/* A file that cannot be sealed has none of these. */
+	seals = memfd_get_seals(file);
+	if (seals > 0 && seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
+		return -EPERM;
+	return mapping_map_writable(file->f_mapping);
+}
+
+/**
+ * pin_memfd_end() - after memory of a file was pinned
+ * @file: the file
+ * @gup_flags: as for pin_memfd_begin()
+ */
+void pin_memfd_end(struct file *file, unsigned int gup_flags)
+{
+	if (gup_flags & FOLL_WRITE)
+		mapping_unmap_writable(file->f_mapping);
+}
+
+/*
+ * Is this folio, which has a reference, one that can be pinned as it is?
+ *
+ * Who writes it to swap looks at the references with the folio locked, and then
+ * cleans it and takes it out of the page cache. He has seen ours, or it is still
+ * locked, or it is gone: the caller looks at the page cache after this.
+ */
+static bool memfd_folio_is_ready(struct folio *folio)
+{
+	/* fallocate() leaves pages that nobody has cleared yet. */
+	return !folio_test_locked(folio) && folio_test_uptodate(folio) &&
+	       folio_is_longterm_pinnable(folio) &&
+	       !folio_contain_hwpoisoned_page(folio) &&
+	       !arch_make_folio_accessible(folio);
+}
+
+/* Make a reference a pin. */
+static void memfd_folio_pin(struct folio *folio, unsigned int gup_flags,
+			    struct gup_pin_stat *pinned)
+{
+	if (folio_has_pincount(folio))
+		atomic_inc(&folio->_pincount);
+	else
+		folio_ref_add(folio, GUP_PIN_COUNTING_BIAS - 1);
+	gup_pin_stat_add(pinned, folio, 1);
+	if (gup_flags & FOLL_WRITE && !folio_test_dirty(folio))
+		folio_mark_dirty(folio);
+}
+
+/*
+ * Pin what is there and ready from @index on, as much as the budget of a section
+ * allows. Returns how many pages it was; @full if the chunk ended it.
+ */
+static unsigned long pin_memfd_section(struct address_space *mapping,
+				       pgoff_t index, pgoff_t end,
+				       unsigned int gup_flags,
+				       struct run_builder *b, bool *full)
+{
+	struct gup_pin_stat pinned = { .item = NR_FOLL_PIN_ACQUIRED };
+	unsigned int budget = GUP_SECTION_ENTRIES;
+	long plenty = run_builder_plenty(b);
+	XA_STATE(xas, &mapping->i_pages, index);
+	pgoff_t first = index;
+	struct folio *folio;
+
+	rcu_read_lock();
+	for (folio = xas_load(&xas); index < end && budget; folio = xas_next(&xas)) {
+		unsigned long nr, fit, pfn;
+		bool ready;
+
+		if (xas_retry(&xas, folio))
+			continue;
+		if (!folio || xa_is_value(folio) || xa_is_sibling(folio))
+			break;
+		if (folio_ref_count(folio) < 0 || !folio_try_get(folio)) {
+			xas_reset(&xas);
+			continue;
+		}
+		ready = memfd_folio_is_ready(folio);
+		if (unlikely(folio != xas_reload(&xas))) {
+			folio_put(folio);
+			xas_reset(&xas);
+			continue;
+		}
+
+		nr = min(folio_next_index(folio), end) - index;
+		pfn = folio_pfn(folio) + (index - folio->index);
+		fit = nr;
+		if (ready && plenty-- <= 0)
+			fit = run_builder_fits(b, pfn, nr);
+		*full = fit < nr;
+		if (!ready || !fit) {
+			folio_put(folio);
+			break;
+		}
+		if (run_builder_continues(b, pfn))
+			folio_put(folio);
+		else
+			memfd_folio_pin(folio, gup_flags, &pinned);
+		run_builder_add(b, pfn, fit, folio_end_pfn(folio));
+		index += fit;
+		budget--;
+		if (*full)
+			break;
+		xas_advance(&xas, index - 1);
+	}
+	rcu_read_unlock();
+	gup_pin_stat_flush(&pinned);
+	return index - first;
+}
+
+/**
+ * pin_memfd_runs() - pin memory of a file as runs of folio pages
+ * @file: the file, between pin_memfd_begin() and pin_memfd_end()
+ * @index: page of it
+ * @nr_pages: number of pages from there on
+ * @gup_flags: FOLL_WRITE if it will be written to; FOLL_LONGTERM is implied, and
+ *	       FOLL_INTERRUPTIBLE lets any signal end the call
+ * @runs: chunk that the runs are appended to
+ *
+ * As pin_user_runs_fast_only(), for a file.
+ *
+ * Context: Process context. Gives way to others, but waits for nothing.
+ * Return: As pin_user_runs_fast(), and
+ *	   -EAGAIN: the first page is not ready, see fault_in_memfd_runs()
+ *	   -EINVAL: the pages are not all inside the file
+ */
+long pin_memfd_runs(struct file *file, pgoff_t index, unsigned long nr_pages,
+		    unsigned int gup_flags, struct pin_runs *runs)
+{
+	struct address_space *mapping = file->f_mapping;
+	pgoff_t end = index + nr_pages, at = index;
+	struct run_builder b;
+	bool full = false;
+	long ret = 0;
+
+	if (end < index ||
+	    end > DIV_ROUND_UP_ULL(i_size_read(mapping->host), PAGE_SIZE))
+		return -EINVAL;
+
+	run_builder_resume(&b, runs);
+	while (at < end) {
+		unsigned long nr;
+
+		if (gup_signal_pending(gup_flags)) {
+			ret = -EINTR;
+			break;
+		}
+		cond_resched();
+		nr = pin_memfd_section(mapping, at, end, gup_flags, &b, &full);
+		at += nr;
+		if (full) {
+			ret = -ENOSPC;
+			break;
+		}
+		if (!nr) {
+			ret = -EAGAIN;
+			break;
+		}
+	}
+	run_builder_close(&b);
+	*runs = b.runs;
+	return at > index ? at - index : ret;
+}
+
+/* Move what must not be pinned for long to where it may be. */
+static int memfd_migrate(struct file *file, pgoff_t index)
+{
+	loff_t pos = (loff_t)index << PAGE_SHIFT;
+	struct folio *folio;
+	pgoff_t offset;
+	long ret;
+
+	ret = memfd_pin_folios(file, pos, pos, &folio, 1, &offset);
+	if (ret < 0)
+		return ret;
+	unpin_folio(folio);
+	return 0;
+}
+
+static struct folio *memfd_get_folio(struct file *file, pgoff_t index)
+{
+	struct inode *inode = file_inode(file);
+	struct folio *folio;
+
+	folio = filemap_get_folio(file->f_mapping, index);
+	if (!IS_ERR(folio)) {
+		int ret = folio_wait_locked_killable(folio);
+
+		if (!ret && folio_test_uptodate(folio))
+			return folio;
+		folio_put(folio);
+		if (ret)
+			return ERR_PTR(ret);
+	}
+	if (!is_file_hugepages(file))
+		return memfd_alloc_folio(file, index);
+
+	/* Nobody else would look at the size of the file. */
+	if (inode_lock_shared_killable(inode))
+		return ERR_PTR(-EINTR);
+	folio = ERR_PTR(-EINVAL);
+	if (index < i_size_read(inode) >> PAGE_SHIFT)
+		folio = memfd_alloc_folio(file, index);
+	inode_unlock_shared(inode);
+	return folio;
+}
+
+/**
+ * fault_in_memfd_runs() - make pages of a file ready, and pin nothing
+ * @file: the file, between pin_memfd_begin() and pin_memfd_end()
+ * @index: page of it
+ * @nr_pages: number of pages from there on
+ * @gup_flags: as for pin_memfd_runs()
+ *
+ * Allocates what is not there, reads what was swapped out, clears what was only
+ * allocated, and migrates what must not be pinned for long. The pages may be gone
+ * again before they are pinned.
+ *
+ * Context: Process context, may sleep.
+ * Return: 0 or an error:
+ *	   -EINTR: a signal
+ *	   -EINVAL: beyond the end of the file
+ *	   -EIO: the memory is broken
+ *	   -ENOMEM: no memory, or none for this file
+ */
+int fault_in_memfd_runs(struct file *file, pgoff_t index,
+			unsigned long nr_pages, unsigned int gup_flags)
+{
+	unsigned int flags = memalloc_pin_save();
+	pgoff_t end = index + nr_pages;
+	int ret = 0;
+
+	while (!ret && index < end) {
+		struct folio *folio;
+		bool movable;
+
+		if (gup_signal_pending(gup_flags)) {
+			ret = -EINTR;
+			break;
+		}
+		cond_resched();
+		folio = memfd_get_folio(file, index);
+		if (folio == ERR_PTR(-EEXIST))
+			continue;
+		if (IS_ERR(folio)) {
+			ret = PTR_ERR(folio);
+			break;
+		}
+		if (folio_contain_hwpoisoned_page(folio))
+			ret = -EIO;
+		movable = !folio_is_longterm_pinnable(folio);
+		if (!movable)
+			index = folio_next_index(folio);
+		folio_put(folio);
+		if (!ret && movable) {
+			ret = memfd_migrate(file, index);
+			index++;
+		}
+	}
+	memalloc_pin_restore(flags);
+	/* The chunk is not what there is no room in. */
+	return ret == -ENOSPC ? -ENOMEM : ret;
+}
