@@ -94,11 +94,11 @@ int urext_table(struct urext_target t, unsigned nr);
 int urext_clone(struct urext_target dst, struct urext_target src, unsigned src_off,
 		unsigned dst_off, unsigned nr);
 /*
- * @rsrc_flags: the kernel's, of which only those with read-only buffers have any.
+ * @desc_flags: of descriptors, which only kernels with read-only buffers have.
  * *@undo: what urext_note_undo() is to be told.
  */
 int urext_update(struct urext_target t, const struct io_uring_ext_update *up,
-		 __u32 rsrc_flags, int *undo, struct io_uring_ext_error *err);
+		 __u32 desc_flags, int *undo, struct io_uring_ext_error *err);
 #define URING_EXT_NO_UNDO	1	/* nothing was put back */
 /* Say in @err how putting back went: 0 or -errno. */
 void urext_note_undo(struct io_uring_ext_error *err, int undo);

@@ -2,7 +2,7 @@
 /*
  * What a kernel that keeps registered buffers as runs tells and offers beyond
  * others: its limits (IORING_REGISTER_QUERY), the layout of a buffer (a register
- * opcode), read-only buffers (a flag of registering and updating).
+ * opcode), read-only buffers (a flag of a descriptor).
  *
  * Other kernels say so, and the callers try, estimate, or refuse, and say so too.
  */
@@ -23,6 +23,7 @@ static bool is_regbuf(const struct urext_query_regbuf *q)
 	return q->max_buffer_bytes >= MIN_MAX_BUFFER && q->max_buffers >= MIN_MAX_BUFFERS &&
 	       q->max_buffers <= MAX_MAX_BUFFERS &&
 	       (q->register_flags & IORING_RSRC_REGISTER_SPARSE) &&
+	       (q->desc_types & (1ULL << URING_EXT_DESC_UADDR)) &&
 	       (q->features & URING_EXT_FEATURE_RUNS);
 }
 
@@ -51,8 +52,9 @@ int urext_uapi_query(struct io_uring_ext_caps *caps)
 	if ((q.features & URING_EXT_FEATURE_LAYOUT) &&
 	    q.layout_size >= sizeof(struct urext_buffer_layout))
 		caps->flags |= IO_URING_EXT_CAP_LAYOUT;
-	/* Here they are registered by updates. */
-	if (q.update_flags & URING_EXT_RSRC_READ_ONLY)
+	/* They are registered by updates with descriptors. */
+	if ((q.update_flags & URING_EXT_UPDATE_EXTENDED) &&
+	    (q.desc_flags & URING_EXT_DESC_READ_ONLY))
 		caps->flags |= IO_URING_EXT_CAP_READONLY;
 	return 0;
 }
@@ -86,7 +88,8 @@ int urext_uapi_layout(struct urext_target t, unsigned index,
 
 	memset(layout, 0, sizeof(*layout));
 	layout->source = IO_URING_EXT_LAYOUT_KERNEL;
-	if (l.flags & URING_EXT_BUFFER_UNIFORM)
+	/* The sizes of the runs in between are not told. */
+	if (l.nr_runs <= 2 || l.smallest_run == l.largest_run)
 		layout->flags |= IO_URING_EXT_LAYOUT_UNIFORM;
 	if (l.flags & URING_EXT_BUFFER_READ_ONLY)
 		layout->flags |= IO_URING_EXT_LAYOUT_READONLY;
@@ -97,7 +100,7 @@ int urext_uapi_layout(struct urext_target t, unsigned index,
 	layout->runs = l.nr_runs;
 	layout->smallest = l.smallest_run;
 	layout->largest = l.largest_run;
-	layout->metadata = l.metadata_bytes;
+	layout->metadata = IO_URING_EXT_UNLIMITED;
 	layout->charged = l.charged_bytes;
 	return 0;
 }
@@ -106,5 +109,5 @@ int urext_uapi_layout(struct urext_target t, unsigned index,
 int urext_uapi_update_readonly(struct urext_target t, const struct io_uring_ext_update *up,
 			       int *undo, struct io_uring_ext_error *err)
 {
-	return urext_update(t, up, URING_EXT_RSRC_READ_ONLY, undo, err);
+	return urext_update(t, up, URING_EXT_DESC_READ_ONLY, undo, err);
 }

@@ -91,10 +91,33 @@ int urext_clone(struct urext_target dst, struct urext_target src, unsigned src_o
 	return urext_register(dst, URING_EXT_REGISTER_CLONE_BUFFERS, &c, 1);
 }
 
+/* Descriptors that are made at a time */
+#define NR_DESCS	32
+
+static unsigned make_descs(struct urext_desc *descs, const struct iovec *iovecs, unsigned nr,
+			   __u32 flags)
+{
+	unsigned i;
+
+	if (nr > NR_DESCS)
+		nr = NR_DESCS;
+	memset(descs, 0, nr * sizeof(*descs));
+	for (i = 0; i < nr; i++) {
+		descs[i].uaddr = (uintptr_t)iovecs[i].iov_base;
+		descs[i].size = iovecs[i].iov_len;
+		if (!iovecs[i].iov_base)
+			continue;
+		descs[i].type = URING_EXT_DESC_UADDR;
+		descs[i].flags = flags;
+	}
+	return nr;
+}
+
 /* 0, or the errno of entry *@done, counted from the first. */
 static int update_all(struct urext_target t, unsigned off, const struct iovec *iovecs,
-		      const __u64 *tags, unsigned nr, __u32 rsrc_flags, unsigned *done)
+		      const __u64 *tags, unsigned nr, __u32 desc_flags, unsigned *done)
 {
+	struct urext_desc descs[NR_DESCS];
 	int ret;
 
 	for (*done = 0; *done < nr; *done += ret) {
@@ -103,10 +126,15 @@ static int update_all(struct urext_target t, unsigned off, const struct iovec *i
 			.data = (uintptr_t)(iovecs + *done),
 			.tags = tags ? (uintptr_t)(tags + *done) : 0,
 			.nr = nr - *done,
-			/* Named "flags" too in newer headers */
-			.resv2 = rsrc_flags,
 		};
 
+		if (desc_flags) {
+			up.nr = make_descs(descs, iovecs + *done, up.nr, desc_flags);
+			up.data = (uintptr_t)descs;
+			/* Named "flags" in newer headers */
+			memcpy((char *)&up + sizeof(up.offset),
+			       &(__u32){ URING_EXT_UPDATE_EXTENDED }, sizeof(__u32));
+		}
 		ret = urext_register(t, IORING_REGISTER_BUFFERS_UPDATE, &up, sizeof(up));
 		if (ret < 0)
 			return ret;
@@ -158,13 +186,13 @@ void urext_note_undo(struct io_uring_ext_error *err, int undo)
 }
 
 int urext_update(struct urext_target t, const struct io_uring_ext_update *up,
-		 __u32 rsrc_flags, int *undone, struct io_uring_ext_error *err)
+		 __u32 desc_flags, int *undone, struct io_uring_ext_error *err)
 {
 	unsigned done;
 	int ret;
 
 	*undone = URING_EXT_NO_UNDO;
-	ret = update_all(t, up->off, up->iovecs, up->tags, up->nr, rsrc_flags, &done);
+	ret = update_all(t, up->off, up->iovecs, up->tags, up->nr, desc_flags, &done);
 	if (!ret) {
 		urext_ok(err);
 		return 0;

@@ -12,10 +12,7 @@
 #define URING_EXT_REGISTER_CLONE_BUFFERS	30
 #define URING_EXT_REGISTER_SEND_MSG_RING	31
 #define URING_EXT_REGISTER_QUERY		35
-#define URING_EXT_REGISTER_BUFFER_LAYOUT	38
 #define URING_EXT_REGISTER_USE_REGISTERED_RING	(1U << 31)
-
-#define URING_EXT_RSRC_READ_ONLY		(1U << 1)
 
 #define URING_EXT_CLONE_SRC_REGISTERED		(1U << 0)
 #define URING_EXT_CLONE_DST_REPLACE		(1U << 1)
@@ -25,6 +22,34 @@
 #define URING_EXT_OP_READV_FIXED		60
 #define URING_EXT_OP_WRITEV_FIXED		61
 #define URING_EXT_RECVSEND_FIXED_BUF		(1U << 2)
+
+/*
+ * Numbers that are not upstream's, and that another kernel may use for something else:
+ * of the query that tells them all, of a register opcode, of a request, and for
+ * descriptors.  They stand here only.  The query comes first, and its answer is looked
+ * at with care; the others are not used unless it names what they stand for.
+ */
+#define URING_EXT_QUERY_REGBUF			4
+#define URING_EXT_REGISTER_BUFFER_LAYOUT	38
+#define URING_EXT_OP_BUFFERS_UPDATE		65
+#define URING_EXT_DESC_MEMFD			16
+#define URING_EXT_DESC_READ_ONLY		(1U << 0)
+
+/* Descriptors, as they are on their way upstream */
+#define URING_EXT_UPDATE_EXTENDED		(1U << 1)
+#define URING_EXT_DESC_EMPTY			0
+#define URING_EXT_DESC_UADDR			1
+
+struct urext_desc {
+	__u32 type;
+	__u32 flags;
+	__u64 size;
+	__u64 uaddr;
+	__s32 memfd;
+	__u32 memfd_resv;
+	__u64 offset;
+	__u64 resv[5];
+};
 
 struct urext_clone_buffers {
 	__u32 src_fd;
@@ -45,20 +70,20 @@ struct urext_query_hdr {
 	__u32 resv[3];
 };
 
-#define URING_EXT_QUERY_REGBUF			4
-
 struct urext_query_regbuf {
 	__u64 max_buffer_bytes;
 	__u32 max_buffers;
 	__u32 register_flags;
 	__u32 update_flags;
 	__u32 layout_size;
-	__u64 features;
+	__u64 desc_types;
+	__u32 desc_flags;
+	__u32 features;
 };
 
 #define URING_EXT_FEATURE_RUNS			(1U << 0)
-#define URING_EXT_FEATURE_READ_ONLY		(1U << 1)
-#define URING_EXT_FEATURE_LAYOUT		(1U << 2)
+#define URING_EXT_FEATURE_LAYOUT		(1U << 1)
+#define URING_EXT_FEATURE_REQUEST		(1U << 2)
 
 struct urext_buffer_layout {
 	__u32 index;
@@ -67,15 +92,13 @@ struct urext_buffer_layout {
 	__u64 nr_runs;
 	__u64 smallest_run;
 	__u64 largest_run;
-	__u64 metadata_bytes;
 	__u64 charged_bytes;
 	__u32 flags;
 	__u32 resv2;
 };
 
-#define URING_EXT_BUFFER_UNIFORM		(1U << 0)
-#define URING_EXT_BUFFER_READ_ONLY		(1U << 3)
-#define URING_EXT_BUFFER_KERNEL			(1U << 4)
+#define URING_EXT_BUFFER_READ_ONLY		(1U << 0)
+#define URING_EXT_BUFFER_KERNEL			(1U << 1)
 
 /* <linux/stat.h>, since 6.1 */
 #define URING_EXT_STATX_DIOALIGN		0x2000U

@@ -183,7 +183,7 @@ static int play_layout(const struct urext_buffer_layout *arg)
 		return -EINVAL;
 	l->len = 4096;
 	l->nr_runs = 1;
-	l->flags = URING_EXT_BUFFER_UNIFORM;
+	l->smallest_run = l->largest_run = 4096;
 	return 0;
 }
 
@@ -670,10 +670,11 @@ static enum io_uring_ext_layout_source layout_of(unsigned *asked)
 static void unknown_opcodes(void)
 {
 	static const struct urext_query_regbuf good = {
-		.max_buffer_bytes = 64 * TiB, .max_buffers = 16384, .register_flags = 3,
-		.update_flags = 2, .layout_size = 64, .features = 7,
+		.max_buffer_bytes = 64 * TiB, .max_buffers = 16384, .register_flags = 1,
+		.update_flags = 2, .layout_size = sizeof(struct urext_buffer_layout),
+		.desc_types = 3, .desc_flags = 1, .features = 3,
 	};
-	struct urext_query_regbuf q[7];
+	struct urext_query_regbuf q[8];
 	struct iovec iov = { mem, 4096 };
 	struct io_uring_ext_caps caps;
 	unsigned i, asked;
@@ -687,7 +688,7 @@ static void unknown_opcodes(void)
 	CHECK_EQ(layout_of(&asked) == IO_URING_EXT_LAYOUT_KERNEL, told);
 	CHECK_EQ(asked, told);
 
-	for (i = 0; i < 7; i++)
+	for (i = 0; i < 8; i++)
 		q[i] = good;
 	memset(&q[0], 0, sizeof(q[0]));
 	memset(&q[1], 0xff, sizeof(q[1]));
@@ -695,14 +696,15 @@ static void unknown_opcodes(void)
 	q[3].max_buffers = 8;
 	q[4].register_flags = 0;
 	q[5].features = URING_EXT_FEATURE_LAYOUT;
-	q[6].layout_size = 56;
-	for (i = 0; i < 7; i++) {
+	q[6].desc_types = 1;
+	q[7].layout_size -= 8;
+	for (i = 0; i < 8; i++) {
 		regbuf = &q[i];
 		layouts_asked = 0;
 		CHECK_EQ(io_uring_ext_query(&ring, &caps), 0);
 		CHECK_EQ(layouts_asked, 0);
 		CHECK(!(caps.flags & IO_URING_EXT_CAP_LAYOUT));
-		CHECK_EQ(caps.max_buffer_source == IO_URING_EXT_KERNEL, i == 6);
+		CHECK_EQ(caps.max_buffer_source == IO_URING_EXT_KERNEL, i == 7);
 		CHECK(layout_of(&asked) != IO_URING_EXT_LAYOUT_KERNEL);
 		CHECK_EQ(asked, 0);
 	}

@@ -28,6 +28,7 @@ typedef int32_t s32;
 typedef int64_t s64;
 typedef u64 phys_addr_t;
 typedef unsigned int gfp_t;
+typedef unsigned long pgoff_t;
 
 #define __user
 #define __counted_by(member)
@@ -364,6 +365,7 @@ static inline void gup_pin_stat_flush(struct gup_pin_stat *stat)
 #define FOLL_HONOR_NUMA_FAULT	32u
 #define FOLL_PIN		64u
 #define FOLL_FAST_ONLY		128u
+#define FOLL_INTERRUPTIBLE	256u
 
 /* Tasks that are left to return to user space do not exist: see task_work_add(). */
 #define PF_KTHREAD		1u
@@ -380,9 +382,10 @@ extern struct task_struct fuzz_task;
 #define current			(&fuzz_task)
 #define mmap_read_lock_killable(mm)	((void)(mm), false)
 #define mmap_read_unlock(mm)	((void)(mm))
-long faultin_page_range(struct mm_struct *mm, unsigned long start, unsigned long end, bool write,
-			int *locked);
+long faultin_page_range(struct mm_struct *mm, unsigned long start, unsigned long end,
+			unsigned int gup_flags, int *locked);
 bool fatal_signal_pending(void *task);
+#define gup_signal_pending(gup_flags)	((void)(gup_flags), fatal_signal_pending(current))
 
 /* One that covers a part of memory, and may be the one that is asked for */
 struct vm_area_struct {

@@ -17,7 +17,9 @@
 
 struct io_uring_buffer_layout;
 struct io_uring_clone_buffers;
+struct io_uring_regbuf_desc;
 struct io_uring_rsrc_update2;
+struct io_uring_sqe;
 
 struct user_struct {
 	unsigned long locked_vm, limit;

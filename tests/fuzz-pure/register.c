@@ -136,6 +136,7 @@ static void do_register(struct slot *slot, struct io_ring_ctx *ring, struct inpu
 	u8 head = input_back_u8(in), tail = input_back_u8(in);
 	u64 len = ((u64)nr << PAGE_SHIFT) - head - (nr > 1 || head < 128 ? tail : 0);
 	unsigned long limit = user.limit;
+	struct regbuf_source src = { .gup_flags = FOLL_LONGTERM };
 	struct io_mapped_ubuf *imu;
 	u8 how = input_back_u8(in);
 
@@ -144,8 +145,9 @@ static void do_register(struct slot *slot, struct io_ring_ctx *ring, struct inpu
 	world.quiet = how & 1;
 	fuzz_sleeps = check_sleeper;
 	mutex_lock(&ring->register_lock);
-	imu = io_regbuf_register(ring, WORLD_START + ((u64)page << PAGE_SHIFT) + head, len,
-				 how & 2 ? IO_BUF_SOURCE : IO_BUF_SOURCE | IO_BUF_DEST);
+	if (!(how & 2))
+		src.gup_flags |= FOLL_WRITE;
+	imu = io_regbuf_register(ring, WORLD_START + ((u64)page << PAGE_SHIFT) + head, len, &src);
 	mutex_unlock(&ring->register_lock);
 	fuzz_sleeps = NULL;
 	if (IS_ERR(imu)) {

@@ -240,13 +240,13 @@ bool gup_fast_section(unsigned long start, unsigned long end, unsigned int gup_f
 	return what < 160 || what >= 192;
 }
 
-long faultin_page_range(struct mm_struct *mm, unsigned long start, unsigned long end, bool write,
-			int *locked)
+long faultin_page_range(struct mm_struct *mm, unsigned long start, unsigned long end,
+			unsigned int gup_flags, int *locked)
 {
 	u8 what = event();
 
 	(void)mm;
-	(void)write;
+	(void)gup_flags;
 	(void)locked;
 	must(start < end && (end - WORLD_START) >> PAGE_SHIFT <= world.nr_pages);
 	fuzz_may_sleep();

@@ -120,7 +120,8 @@ static bool error_allowed(const struct fault_op *op, int error)
 {
 	return (error == -ENOMEM && op->may & MAY_NOMEM) ||
 	       (error == -EFAULT && op->may & MAY_FAULT) ||
-	       ((error == -EAGAIN || error == -ENOBUFS) && op->may & MAY_AGAIN);
+	       ((error == -EAGAIN || error == -ENOBUFS) && op->may & MAY_AGAIN) ||
+	       (error == -ECANCELED && op->may & MAY_CANCEL);
 }
 
 /* After a call that failed: everything is as before, and the same call succeeds. */
@@ -128,7 +129,7 @@ static int check_failed(struct fault_world *w, int ret, const struct held *befor
 			struct reason *why)
 {
 	const struct fault_op *op = w->c->op;
-	bool read_only = op->flags & IORING_RSRC_REGISTER_READ_ONLY;
+	bool read_only = op->read_only;
 	struct io_uring_cqe *cqe;
 
 	if (!error_allowed(op, ret))
@@ -159,7 +160,7 @@ static int check_part(struct fault_world *w, int done, struct reason *why)
 	if (!(op->may & MAY_SHORT) || done > op->want(w))
 		return because(why, "%d is no result for this", done);
 	if (!op->io && check_table(w, w->after, (unsigned int)done, w->before, w->nr_before,
-				   op->flags & IORING_RSRC_REGISTER_READ_ONLY, why))
+				   op->read_only, why))
 		return -1;
 	ret = op->rest(w, done);
 	if (ret != op->want(w) - done)
@@ -214,7 +215,7 @@ static int attempt(struct fault_world *w, struct fault_memory *memory, unsigned 
 {
 	const struct fault_op *op = w->c->op;
 	struct held before;
-	bool read_only = op->flags & IORING_RSRC_REGISTER_READ_ONLY, hit;
+	bool read_only = op->read_only, hit;
 	int ret, want, error = 0;
 	struct reason left;
 

@@ -89,11 +89,12 @@ struct fault_world {
 #define MAY_FAULT	2U
 #define MAY_AGAIN	4U		/* as for a request that cannot be allocated */
 #define MAY_SHORT	8U		/* less than all was done, which is said */
+#define MAY_CANCEL	16U		/* as for a request that no worker can be made for */
 
 struct fault_op {
 	const char *name;
 	unsigned int may;
-	unsigned int flags;		/* of registration */
+	bool read_only;			/* what is registered */
 	bool tagged;
 	bool io;			/* has buffers of a few pages only, and one entry is enough */
 	bool once;			/* does not depend on memory and entries */
@@ -131,6 +132,10 @@ void must(int ret, int want, const char *what);
  */
 int fault_check_slot(struct fault_world *w, unsigned int slot, const struct iovec *iov,
 		     bool read_only, struct reason *why);
+
+/* The request that @prep makes, or the one that the kernel did not take the last time: its result */
+int fault_submit(struct fault_world *w, void (*prep)(struct fault_world *w,
+						     struct io_uring_sqe *sqe));
 
 /*
  * Registers without xarray nodes, from the 1st on, from the 2nd on ... until none is needed, each

@@ -113,7 +113,7 @@ static int want_len(const struct fault_world *w)
 }
 
 /* The SQE in @w, or the one that the kernel did not take the last time. */
-static int submit(struct fault_world *w, void (*prep)(struct fault_world *w,
+int fault_submit(struct fault_world *w, void (*prep)(struct fault_world *w,
 						     struct io_uring_sqe *sqe))
 {
 	struct io_uring_cqe *cqe;
@@ -222,11 +222,11 @@ static void prep_##name(struct fault_world *w, struct io_uring_sqe *sqe)		\
 }											\
 static int call_##name(struct fault_world *w)						\
 {											\
-	return submit(w, prep_##name);							\
+	return fault_submit(w, prep_##name);							\
 }											\
 static int rest_##name(struct fault_world *w, int done)					\
 {											\
-	int ret = submit(w, prep_##name);						\
+	int ret = fault_submit(w, prep_##name);						\
 											\
 	return ret < done ? ret : ret - done;						\
 }
@@ -283,12 +283,12 @@ static int receive(struct fault_world *w, int len)
 
 static int call_send(struct fault_world *w)
 {
-	return submit(w, prep_send);
+	return fault_submit(w, prep_send);
 }
 
 static int call_sendmsg(struct fault_world *w)
 {
-	return submit(w, prep_sendmsg);
+	return fault_submit(w, prep_sendmsg);
 }
 
 static int verify_send(struct fault_world *w, struct reason *why)

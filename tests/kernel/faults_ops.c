@@ -10,7 +10,6 @@
 
 #define TAG_TRIES	2000
 #define TAG_USEC	1000
-#define READ_ONLY	IORING_RSRC_REGISTER_READ_ONLY
 
 void must(int ret, int want, const char *what)
 {
@@ -69,7 +68,7 @@ static int call_register(struct fault_world *w)
 
 static int call_register2(struct fault_world *w)
 {
-	return fault_register(&w->ring, w->iov, w->nr, tags_of(w), w->c->op->flags);
+	return fault_register(&w->ring, w->iov, w->nr, tags_of(w), 0);
 }
 
 static void prepare_sparse(struct fault_world *w)
@@ -107,11 +106,59 @@ static int update_from(struct fault_world *w, int done)
 		.data = (uintptr_t)&w->iov[done],
 		.tags = w->c->op->tagged ? (uintptr_t)&w->tags[done] : 0,
 		.nr = w->nr - (__u32)done,
-		.flags = w->c->op->flags,
 	};
 
 	return uring_register(w->ring.ring_fd, IORING_REGISTER_BUFFERS_UPDATE, &update,
 			      sizeof(update));
+}
+
+static struct io_uring_regbuf_desc descs[ENTRIES_MAX];
+
+static void fill_descs(struct fault_world *w)
+{
+	memset(descs, 0, sizeof(descs));
+	for (unsigned int i = 0; i < w->nr; i++) {
+		descs[i].type = IO_REGBUF_TYPE_UADDR;
+		descs[i].flags = w->c->op->read_only ? IO_REGBUF_READ_ONLY : 0;
+		descs[i].uaddr = (uintptr_t)w->iov[i].iov_base;
+		descs[i].size = w->iov[i].iov_len;
+	}
+}
+
+/* The same by descriptors */
+static int update_descs_from(struct fault_world *w, int done)
+{
+	struct io_uring_rsrc_update2 update = {
+		.offset = (__u32)done,
+		.flags = IORING_RSRC_UPDATE_EXTENDED,
+		.data = (uintptr_t)&descs[done],
+		.nr = w->nr - (__u32)done,
+	};
+
+	fill_descs(w);
+	return uring_register(w->ring.ring_fd, IORING_REGISTER_BUFFERS_UPDATE, &update,
+			      sizeof(update));
+}
+
+static void prep_request(struct fault_world *w, struct io_uring_sqe *sqe)
+{
+	fill_descs(w);
+	memset(sqe, 0, sizeof(*sqe));
+	sqe->opcode = IORING_OP_BUFFERS_UPDATE;
+	sqe->fd = -1;
+	sqe->addr = (uintptr_t)descs;
+	sqe->len = w->nr;
+	sqe->addr3 = (uintptr_t)w->tags;
+}
+
+static int call_request(struct fault_world *w)
+{
+	return fault_submit(w, prep_request);
+}
+
+static int call_update_descs(struct fault_world *w)
+{
+	return update_descs_from(w, 0);
 }
 
 static int call_update(struct fault_world *w)
@@ -250,7 +297,7 @@ static int verify_layout(struct fault_world *w, struct reason *why)
 {
 	const struct io_uring_buffer_layout *l = &w->layout;
 
-	if (l->len != w->iov[w->nr - 1].iov_len || !l->nr_runs || !l->metadata_bytes ||
+	if (l->len != w->iov[w->nr - 1].iov_len || !l->nr_runs ||
 	    l->smallest_run > l->largest_run || l->nr_runs * l->smallest_run > l->len)
 		return because(why, "a layout of %llu bytes in %llu runs of %llu to %llu",
 			       (unsigned long long)l->len, (unsigned long long)l->nr_runs,
@@ -313,16 +360,17 @@ const struct fault_op fault_ops[] = {
 	  .call = call_register, .want = want_0 },
 	{ .name = "register2, tags", .may = ERRORS, .tagged = true, .prepare = prepare_register,
 	  .call = call_register2, .want = want_0 },
-	{ .name = "register2, read-only", .may = ERRORS, .flags = READ_ONLY,
-	  .prepare = prepare_register, .call = call_register2, .want = want_0 },
 	{ .name = "register2, sparse", .may = ERRORS, .once = true, .prepare = prepare_sparse,
 	  .call = call_sparse, .want = want_0 },
 	{ .name = "update", .may = ERRORS | MAY_SHORT, .prepare = prepare_update,
 	  .call = call_update, .want = want_nr, .rest = update_from },
 	{ .name = "update, tags", .may = ERRORS | MAY_SHORT, .tagged = true,
 	  .prepare = prepare_update, .call = call_update, .want = want_nr, .rest = update_from },
-	{ .name = "update, read-only", .may = ERRORS | MAY_SHORT, .flags = READ_ONLY,
-	  .prepare = prepare_update, .call = call_update, .want = want_nr, .rest = update_from },
+	{ .name = "update, read-only", .may = ERRORS | MAY_SHORT, .read_only = true,
+	  .prepare = prepare_update, .call = call_update_descs, .want = want_nr,
+	  .rest = update_descs_from },
+	{ .name = "request", .may = ERRORS | MAY_AGAIN | MAY_CANCEL, .tagged = true,
+	  .prepare = prepare_update, .call = call_request, .want = want_nr },
 	{ .name = "update, replacing", .may = ERRORS | MAY_SHORT, .tagged = true,
 	  .prepare = prepare_replace, .call = call_update, .want = want_nr,
 	  .verify = verify_tags, .rest = update_from },

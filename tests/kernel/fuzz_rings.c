@@ -238,7 +238,8 @@ static struct iovec random_entry(const struct world *world, struct op *op)
 int register_iovecs(const struct fuzz_ring *ring, const struct iovec *iov, unsigned int nr,
 		    bool read_only)
 {
-	return uring_buffers(&ring->uring, iov, nr, read_only ? URING_RSRC_READ_ONLY : 0);
+	return read_only ? uring_buffers_readonly(&ring->uring, iov, nr) :
+			   uring_buffers(&ring->uring, iov, nr, 0);
 }
 
 /* Whether it was right to refuse it, or not to; known only now that it is pinned. */
@@ -342,7 +343,7 @@ static int do_update(struct world *world, struct op *op, struct reason *why)
 {
 	unsigned int r = op_below(op, RINGS), off = op_below(op, TABLE_MAX), nr;
 	struct fuzz_ring *ring = world_ring(world, r, why);
-	bool read_only = op_percent(op, 30);
+	bool read_only = op_percent(op, 30), by_desc = read_only || op_percent(op, 50);
 	struct iovec iov[TABLE_MAX];
 	int expected = 0, result;
 
@@ -370,8 +371,9 @@ static int do_update(struct world *world, struct op *op, struct reason *why)
 		else if (!i)
 			expected = ret;
 	}
-	result = uring_update_flags(&ring->uring, off, iov, nr,
-				    read_only ? URING_RSRC_READ_ONLY : 0);
+	result = by_desc ? uring_update_by_desc(&ring->uring, off, iov, nr,
+						read_only ? URING_DESC_READ_ONLY : 0) :
+			   uring_update(&ring->uring, off, iov, nr);
 	if (check_result("update", result, expected, why))
 		return -1;
 	if (expected < (int)nr)

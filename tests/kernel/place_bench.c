@@ -26,6 +26,7 @@
 
 #include "layouts.h"
 #include "registration.h"
+#include "uring.h"
 #include "vmstat.h"
 
 #define PAGE		(4 * KIB)
@@ -132,18 +133,22 @@ static int make_absent(const struct test *test, const struct memory *mem, struct
 	return 0;
 }
 
+/* A buffer that is read-only comes by descriptor, into a table that is there: 0, or -errno. */
+static int register_table(struct io_uring *ring, bool read_only)
+{
+	return read_only ? uring_buffers(ring, NULL, 1, URING_RSRC_SPARSE) : 0;
+}
+
 /* 0 or a positive errno */
 static int register_buffer(struct io_uring *ring, const struct memory *mem, bool read_only)
 {
 	const struct iovec iov = { mem->addr, mem->size };
-	struct io_uring_rsrc_register reg = {
-		.nr = 1,
-		.flags = read_only ? IORING_RSRC_REGISTER_READ_ONLY : 0,
-		.data = (uintptr_t)&iov,
-	};
+	int ret;
 
-	return syscall(SYS_io_uring_register, ring->ring_fd, IORING_REGISTER_BUFFERS2, &reg,
-		       sizeof(reg)) ? errno : 0;
+	if (!read_only)
+		return -uring_buffers(ring, &iov, 1, 0);
+	ret = uring_update_readonly(ring, 0, &iov, 1);
+	return ret < 0 ? -ret : 0;
 }
 
 struct result {
@@ -160,6 +165,9 @@ static int time_once(const struct test *test, const struct memory *mem, struct r
 
 	if (make_absent(test, mem, why) || ring_init(&ring, false, why))
 		return -1;
+	ret = register_table(&ring, test->read_only);
+	if (ret)
+		return because(why, "a sparse table: %s", strerror(-ret));
 	settle();
 	start = now_ns();
 	least->error = register_buffer(&ring, mem, test->read_only);

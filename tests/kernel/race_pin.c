@@ -93,7 +93,7 @@ int pin_hold_source(struct pinner *pinner, void *addr, size_t nr_pages)
 	struct iovec iov = { addr, nr_pages * PAGE };
 
 	set_held(pinner, PIN_IO_URING, addr, nr_pages);
-	return uring_buffers(&pinner->ring, &iov, 1, URING_RSRC_READ_ONLY);
+	return uring_buffers_readonly(&pinner->ring, &iov, 1);
 }
 
 int pin_hold(struct pinner *pinner, enum pin_way way, void *addr, size_t nr_pages, bool write)

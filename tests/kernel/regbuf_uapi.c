@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The interface of registered buffers: read-only ones, limits and features by query, the layout
- * of a buffer, fdinfo. As root, in a guest.
+ * The interface of registered buffers: descriptors, read-only buffers and such of a memfd, limits
+ * and features by query, the layout of a buffer, fdinfo. As root, in a guest.
  *
  * Each case runs in a process of its own; afterwards nothing may be pinned or charged. On a
  * kernel without the series (--expect stock) the cases are those that say that it refuses what it
@@ -50,24 +50,37 @@ int uapi_buffers(struct io_uring *ring, const struct iovec *iov, unsigned int nr
 	return uapi_register(ring->ring_fd, IORING_REGISTER_BUFFERS2, &reg, sizeof(reg));
 }
 
-int uapi_update(struct io_uring *ring, unsigned int off, const struct iovec *iov, unsigned int nr,
-		unsigned int flags)
+static int update(struct io_uring *ring, unsigned int off, const void *data, unsigned int nr,
+		  unsigned int flags)
 {
 	struct io_uring_rsrc_update2 up = {
 		.offset = off,
-		.data = (uintptr_t)iov,
-		.nr = nr,
 		.flags = flags,
+		.data = (uintptr_t)data,
+		.nr = nr,
 	};
 
 	return uapi_register(ring->ring_fd, IORING_REGISTER_BUFFERS_UPDATE, &up, sizeof(up));
 }
 
-int uapi_buffer(struct io_uring *ring, const void *addr, size_t len, unsigned int flags)
+int uapi_update_descs(struct io_uring *ring, unsigned int off,
+		      const struct io_uring_regbuf_desc *descs, unsigned int nr)
+{
+	return update(ring, off, descs, nr, IORING_RSRC_UPDATE_EXTENDED);
+}
+
+int uapi_update(struct io_uring *ring, unsigned int off, const struct iovec *iov, unsigned int nr,
+		bool read_only)
+{
+	return read_only ? uring_update_readonly(ring, off, iov, nr) :
+			   update(ring, off, iov, nr, 0);
+}
+
+int uapi_buffer(struct io_uring *ring, const void *addr, size_t len, bool read_only)
 {
 	struct iovec iov = { (void *)addr, len };
 
-	return uapi_buffers(ring, &iov, 1, flags);
+	return read_only ? uring_buffers_readonly(ring, &iov, 1) : uapi_buffers(ring, &iov, 1, 0);
 }
 
 int uapi_clone(struct io_uring *dst, struct io_uring *src)
@@ -208,7 +221,8 @@ int main(int argc, char **argv)
 		{ "fs-device", required_argument, NULL, 'f' },
 		{ }
 	};
-	const struct uapi_case *tables[] = { stock_cases, readonly_cases, tell_cases };
+	const struct uapi_case *tables[] = { stock_cases, desc_cases, memfd_cases, request_cases,
+					     random_cases, readonly_cases, tell_cases };
 	unsigned int passed = 0, failed = 0, skipped = 0;
 	const char *expect = "", *device = NULL;
 	bool stock;

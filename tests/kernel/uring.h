@@ -14,10 +14,28 @@
 #define URING_CLONE_SRC_REGISTERED	(1U << 0)
 #define URING_CLONE_DST_REPLACE		(1U << 1)
 #define URING_RSRC_SPARSE		(1U << 0)
-#define URING_RSRC_READ_ONLY		(1U << 1)	/* the patched kernel */
 #define URING_OP_READV_FIXED		60
 #define URING_OP_WRITEV_FIXED		61
+#define URING_OP_BUFFERS_UPDATE		65	/* the patched kernel's */
 #define URING_MAX_BUFFERS		(1U << 14)	/* of one table */
+
+/* The patched kernel's, see IO_URING_QUERY_REGBUF; regbuf_uapi compares them with its header. */
+#define URING_UPDATE_EXTENDED		(1U << 1)
+#define URING_DESC_EMPTY		0
+#define URING_DESC_UADDR		1
+#define URING_DESC_MEMFD		16
+#define URING_DESC_READ_ONLY		(1U << 0)
+
+struct uring_desc {
+	__u32 type;
+	__u32 flags;
+	__u64 size;
+	__u64 uaddr;
+	__s32 memfd;
+	__u32 memfd_resv;
+	__u64 offset;
+	__u64 resv[5];
+};
 
 struct uring_clone {
 	__u32 src_fd;
@@ -39,11 +57,19 @@ int uring_clone(const struct io_uring *dst, const struct io_uring *src, unsigned
 int uring_buffers(const struct io_uring *ring, const struct iovec *iov, unsigned int nr,
 		  unsigned int flags);
 
-/* IORING_REGISTER_BUFFERS_UPDATE: how many were done, or -errno */
-int uring_update_flags(const struct io_uring *ring, unsigned int slot, const struct iovec *iov,
-		       unsigned int nr, unsigned int flags);
+/* The same for read-only buffers: an empty table that is filled. Of one that fails, nothing stays. */
+int uring_buffers_readonly(const struct io_uring *ring, const struct iovec *iov, unsigned int nr);
 
-/* Put one buffer into a slot of the table; NULL empties the slot. 1 is success. */
+/* IORING_REGISTER_BUFFERS_UPDATE with descriptors: how many were done, or -errno */
+int uring_update_descs(const struct io_uring *ring, unsigned int slot,
+		       const struct uring_desc *descs, unsigned int nr);
+/* Those for memory of the process; empty ones have no flags. */
+int uring_update_by_desc(const struct io_uring *ring, unsigned int slot, const struct iovec *iov,
+			 unsigned int nr, unsigned int flags);
+int uring_update_readonly(const struct io_uring *ring, unsigned int slot, const struct iovec *iov,
+			  unsigned int nr);
+
+/* Put buffers into slots of the table; NULL empties one slot. How many were done, or -errno */
 int uring_update(const struct io_uring *ring, unsigned int slot, const struct iovec *iov,
 		 unsigned int nr);
 
