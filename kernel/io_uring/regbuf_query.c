@@ -61,6 +61,7 @@ static u32 regbuf_layout_flags(const struct io_mapped_ubuf *imu)
 int io_regbuf_describe(const struct io_mapped_ubuf *imu,
 		       struct io_uring_buffer_layout *l)
 {
+	bool pieces = imu->flags & IO_REGBUF_F_PIECES;
 	bool kbuf = imu->flags & IO_REGBUF_F_KBUF;
 	const struct bio_vec *bvec = imu->bvec;
 	const struct bio_vec *end = bvec + imu->nr_bvecs;
@@ -76,7 +77,7 @@ int io_regbuf_describe(const struct io_mapped_ubuf *imu,
 		const struct bio_vec *next;
 		u64 bytes = 0;
 
-		next = kbuf ? bvec + 1 : pin_run_end_bvec(bvec, end);
+		next = pieces ? regbuf_run_end(bvec, end) : bvec + 1;
 		for (; bvec < next; bvec++)
 			bytes += bvec->bv_len;
 		l->nr_runs++;

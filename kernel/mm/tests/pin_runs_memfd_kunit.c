@@ -77,7 +77,8 @@ static void compare(struct kunit *test, unsigned long addr, unsigned long skip,
 		init_chunk(&a, format, mapped, bytes);
 		init_chunk(&b, format, filed, bytes);
 		want = pin_user_runs_fast(addr + (done << PAGE_SHIFT), NR - done,
-					  FOLL_WRITE | FOLL_LONGTERM, &a);
+					  FOLL_WRITE | FOLL_LONGTERM, GFP_KERNEL,
+					  &a);
 		got = pin_memfd_runs(file, index + done, NR - done, FOLL_WRITE,
 				     &b);
 		KUNIT_EXPECT_EQ(test, got, want);
