@@ -483,7 +483,7 @@ static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
 	struct slow_pins slow = { };
 	unsigned long len, end, addr;
 	struct run_mark mark;
-	bool asked, ok;
+	bool asked, ok, tight;
 	long ret = 0;
 
 	if (WARN_ON_ONCE(gup_flags & ~(allowed | FOLL_FAST_ONLY)) ||
@@ -531,8 +531,10 @@ static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
 			break;
 
 		slow.fast += out.nr;
+		tight = run_builder_room(&out.builder) < out.builder.least;
+		/* What is open may get longer in a chunk without room. */
 		if ((out.nr && out.full) ||
-		    run_builder_room(&out.builder) < out.builder.least) {
+		    (tight && !out.builder.open.nr_pages)) {
 			ret = -ENOSPC;
 			break;
 		}
@@ -542,6 +544,10 @@ static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
 		/* ... or one that may be none in a section that holds a lock */
 		if (ok && out.ask_vma != asked)
 			continue;
+		if (tight) {
+			ret = -ENOSPC;
+			break;
+		}
 		if (gup_flags & FOLL_FAST_ONLY) {
 			ret = -EAGAIN;
 			break;

@@ -40,6 +40,8 @@ static struct io_mapped_ubuf *store(struct kunit *test,
 	imu->ubuf = (7UL << PAGE_SHIFT) + head;
 	imu->len = (tally.nr_pages << PAGE_SHIFT) - head - tail;
 	imu->dir = IO_BUF_SOURCE | IO_BUF_DEST;
+	if (layout->nr_bvecs != nr_runs)
+		imu->flags = IO_REGBUF_F_PIECES;
 	regbuf_fill_begin(&fill, imu, layout);
 	for (i = 0; i < nr_runs; i++)
 		regbuf_fill_run(&fill, runs[i].pfn, runs[i].nr_pages);
@@ -126,10 +128,14 @@ static void regbuf_describe_runs(struct kunit *test)
 	imu = store(test, runs, 2, 100, 200, &layout);
 	expect_runs(test, imu, 2, 4 * PAGE_SIZE - 200, 4 * PAGE_SIZE - 100);
 
-	/* ... the other way round they are one, and so they are unpinned. */
+	/* ... and so are they the other way round: each has a pin ... */
 	swap(runs[0], runs[1]);
 	imu = store(test, runs, 2, 100, 200, &layout);
 	KUNIT_EXPECT_EQ(test, imu->nr_bvecs, 2);
+	expect_runs(test, imu, 2, 4 * PAGE_SIZE - 200, 4 * PAGE_SIZE - 100);
+
+	/* ... unless the buffer has runs in pieces. */
+	imu->flags |= IO_REGBUF_F_PIECES;
 	expect_runs(test, imu, 1, 8 * PAGE_SIZE - 300, 8 * PAGE_SIZE - 300);
 
 	/* A byte */

@@ -444,6 +444,7 @@ static void read_only_shared(struct kunit *test)
 		nr = w->len >> PAGE_SHIFT;
 		addr = map_read_only(test, w->map(test, w->len), w->len);
 		/* This moves what has to, and the rest need not be. */
+		fake_reset();
 		reference(test, addr, nr, FOLL_LONGTERM, pages);
 		fake_reset();
 		fake.slow_err = -EDEADLK;

@@ -51,6 +51,7 @@ unsigned long map_thp_odd(struct kunit *test, unsigned long len);
 unsigned long map_thirds(struct kunit *test, unsigned long len);
 unsigned long map_patchwork(struct kunit *test, unsigned long len);
 unsigned long map_hugetlb(struct kunit *test, unsigned long len);
+unsigned long map_hugetlb_shared(struct kunit *test, unsigned long len);
 unsigned long map_hugetlb_adjacent(struct kunit *test, unsigned long len);
 unsigned long map_hugetlb_reversed(struct kunit *test, unsigned long len);
 unsigned long map_1g_adjacent(struct kunit *test, unsigned long len);

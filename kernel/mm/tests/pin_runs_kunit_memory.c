@@ -316,7 +316,8 @@ static void skip_without(struct kunit *test, struct file *file,
 }
 
 /* Those that the page tables have a PMD for; 2 MiB where pages are of 4 KiB */
-unsigned long map_hugetlb(struct kunit *test, unsigned long len)
+static unsigned long map_hugetlb_as(struct kunit *test, unsigned long len,
+				    unsigned long flags)
 {
 	unsigned long addr;
 
@@ -324,12 +325,22 @@ unsigned long map_hugetlb(struct kunit *test, unsigned long len)
 		kunit_skip(test, "huge pages are too large here");
 	KUNIT_ASSERT_EQ(test, kunit_attach_mm(), 0);
 	addr = ksys_mmap_pgoff(0, len, PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB |
+			       flags | MAP_ANONYMOUS | MAP_HUGETLB |
 			       PMD_SHIFT << MAP_HUGE_SHIFT, -1, 0);
 	if (IS_ERR_VALUE(addr))
 		skip_without(test, ERR_PTR(addr), "hugepages=8");
 	touch(test, addr, len);
 	return addr;
+}
+
+unsigned long map_hugetlb(struct kunit *test, unsigned long len)
+{
+	return map_hugetlb_as(test, len, MAP_PRIVATE);
+}
+
+unsigned long map_hugetlb_shared(struct kunit *test, unsigned long len)
+{
+	return map_hugetlb_as(test, len, MAP_SHARED);
 }
 
 #define MAX_HUGE_PAGES	8

@@ -98,7 +98,8 @@ static void compare(struct kunit *test, unsigned long addr, unsigned long skip,
 static void memfd_same_chunks(struct kunit *test)
 {
 	static unsigned long (* const kinds[])(struct kunit *test, unsigned long len) = {
-		map_memfd, map_shmem, map_shmem_thp, map_shmem_askew, map_hugetlb,
+		map_memfd, map_shmem, map_shmem_thp, map_shmem_askew,
+		map_hugetlb_shared,
 	};
 	static const u32 sizes[] = { 64, 200, PAGE_SIZE };
 	enum pin_runs_format format;
