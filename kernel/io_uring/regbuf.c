@@ -157,18 +157,20 @@ static noinline void io_regbuf_release_folios(struct io_mapped_ubuf *imu)
 /* Release the memory of a buffer. */
 static inline void io_regbuf_release(struct io_mapped_ubuf *imu)
 {
-	unsigned int i;
+	const struct bio_vec *bvec = imu->bvec, *end = bvec + imu->nr_bvecs;
+	bool pieces = imu->flags & IO_REGBUF_F_PIECES;
 
 	if (unlikely(imu->acct && !(imu->flags & IO_REGBUF_F_SINGLE_PAGES))) {
 		io_regbuf_release_folios(imu);
 		return;
 	}
-	if (imu->nr_bvecs <= REGBUF_FEW && !(imu->flags & IO_REGBUF_F_PIECES))
-		for (i = 0; i < imu->nr_bvecs; i++)
-			unpin_user_folio(bvec_folio(&imu->bvec[i]), 1);
+	if (imu->nr_bvecs == 1)
+		unpin_user_folio(bvec_folio(bvec), 1);
+	else if (imu->nr_bvecs <= REGBUF_FEW && !pieces)
+		for (; bvec < end; bvec++)
+			unpin_user_folio(bvec_folio(bvec), 1);
 	else
-		regbuf_unpin(imu->bvec, imu->bvec + imu->nr_bvecs,
-			     imu->flags & IO_REGBUF_F_PIECES);
+		regbuf_unpin(bvec, end, pieces);
 	/* Other buffers do not matter for single pages. */
 	if (imu->acct) {
 		io_unaccount_mem(imu->acct->key.user, imu->acct->key.mm,
