@@ -230,6 +230,9 @@ static void partial(void)
 		up.data = (uintptr_t)d;
 		EXPECT(raw_update(&ring, &up, IORING_REGISTER_BUFFERS_UPDATE),
 		       bad ? bad : -EINVAL);
+		for (int i = 0; i < bad; i++)
+			expect_tag(&ring, 100U + (__u64)i);
+		EXPECT(io_uring_peek_cqe(&ring, &cqe), -EAGAIN);
 		for (int i = 0; i < NR; i++) {
 			char *new = mem + (NR + i) * PAGE;
 
@@ -240,10 +243,7 @@ static void partial(void)
 				uapi_expect_content(&ring, 3, NULL, PAGE, new);
 			else if (i != 2)
 				uapi_expect_content(&ring, (unsigned int)i, new, PAGE, new);
-			if (i < bad)
-				expect_tag(&ring, 100U + (__u64)i);
 		}
-		EXPECT(io_uring_peek_cqe(&ring, &cqe), -EAGAIN);
 		/* A tag of an entry that is emptied, at each position */
 		if (bad < NR) {
 			d[bad] = (desc_t){ };
