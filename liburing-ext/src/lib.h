@@ -186,8 +186,17 @@ static inline size_t urext_split_slot(const struct urext_split *s, uintptr_t add
 {
 	return s->nr == 1 ? 0 : (addr - s->origin) >> s->shift;
 }
-uintptr_t urext_split_start(const struct urext_split *s, size_t slot);
-uintptr_t urext_split_end(const struct urext_split *s, size_t slot);
+
+static inline uintptr_t urext_split_start(const struct urext_split *s, size_t slot)
+{
+	return slot ? s->origin + ((uintptr_t)slot << s->shift) : s->base;
+}
+
+static inline uintptr_t urext_split_end(const struct urext_split *s, size_t slot)
+{
+	return slot + 1 == s->nr ? s->end : urext_split_start(s, slot + 1);
+}
+
 /* The slots as iovecs, to be freed by the caller; NULL: no memory. */
 struct iovec *urext_split_iovecs(const struct urext_split *s);
 
@@ -270,6 +279,7 @@ struct io_uring_ext_pool {
 	unsigned nr_addrs;
 	unsigned nr_tags;		/* regions with a tag */
 	unsigned char *slot_used;
+	unsigned free_slot;		/* none is free below */
 	unsigned used_slots;
 	unsigned nr_active;		/* regions */
 	unsigned nr_rings;

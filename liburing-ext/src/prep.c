@@ -80,19 +80,18 @@ int io_uring_ext_ring_index(struct io_uring_ext_ring *r, const void *ptr,
 	}
 }
 
-/* All of the sqe but user_data. */
-static void fill(struct io_uring_sqe *sqe, unsigned op, int fd, const void *addr,
+/* All of the sqe but user_data, which lies between the rest. */
+static inline void fill(struct io_uring_sqe *sqe, unsigned op, int fd, const void *addr,
 		 unsigned len, __u64 offset)
 {
-	__u64 user_data = sqe->user_data;
-
-	memset(sqe, 0, sizeof(*sqe));
+	memset(sqe, 0, offsetof(struct io_uring_sqe, user_data));
+	memset(&sqe->buf_index, 0,
+	       sizeof(*sqe) - offsetof(struct io_uring_sqe, buf_index));
 	sqe->opcode = op;
 	sqe->fd = fd;
 	sqe->off = offset;
 	sqe->addr = (uintptr_t)addr;
 	sqe->len = len;
-	sqe->user_data = user_data;
 }
 
 /* One range: where it is, noted as a request. */
@@ -150,6 +149,54 @@ int io_uring_ext_prep_write(struct io_uring_ext_ring *r, struct io_uring_sqe *sq
 {
 	return prep_rw(r, sqe, fd, buf, nbytes, offset, SOURCE, IORING_OP_WRITE,
 		       IORING_OP_WRITE_FIXED);
+}
+
+/*
+ * The same for who knows the region: nothing is searched for.  The id is checked, since it
+ * may be another region's by now, and what is not as it mostly is goes the long way.
+ */
+static inline int prep_rw_region(struct io_uring_ext_ring *r, struct io_uring_sqe *sqe, int id,
+				 int fd, const void *buf, unsigned nbytes, __u64 offset,
+				 enum use use, unsigned plain, unsigned fixed)
+{
+	uintptr_t addr = (uintptr_t)buf;
+	struct urext_seg *seg;
+	unsigned slot = 0;
+	size_t from;
+
+	seg = r && (unsigned)id < r->max_segs ? r->seg_of[id] : NULL;
+	if (!seg || !seg->fixed || (use == DEST && seg->source_only) ||
+	    nbytes - 1 >= URING_EXT_MAX_RW)
+		goto search;
+	if (addr < seg->split.base || addr >= seg->split.end || nbytes > seg->split.end - addr)
+		goto search;
+	if (seg->split.nr > 1) {
+		from = addr - seg->split.origin;
+		slot = from >> seg->split.shift;
+		if ((from + nbytes - 1) >> seg->split.shift != slot)
+			goto search;
+	}
+	urext_flight_seg(r, seg, true);
+	fill(sqe, fixed, fd, buf, nbytes, offset);
+	sqe->buf_index = seg->index + slot;
+	r->stats.fixed++;
+	return 1;
+search:
+	return prep_rw(r, sqe, fd, buf, nbytes, offset, use, plain, fixed);
+}
+
+int io_uring_ext_prep_read_region(struct io_uring_ext_ring *r, struct io_uring_sqe *sqe, int id,
+				  int fd, void *buf, unsigned nbytes, __u64 offset)
+{
+	return prep_rw_region(r, sqe, id, fd, buf, nbytes, offset, DEST, IORING_OP_READ,
+			      IORING_OP_READ_FIXED);
+}
+
+int io_uring_ext_prep_write_region(struct io_uring_ext_ring *r, struct io_uring_sqe *sqe, int id,
+				   int fd, const void *buf, unsigned nbytes, __u64 offset)
+{
+	return prep_rw_region(r, sqe, id, fd, buf, nbytes, offset, SOURCE, IORING_OP_WRITE,
+			      IORING_OP_WRITE_FIXED);
 }
 
 /* What vectors have in common. */

@@ -3,14 +3,16 @@
  * Nobody waits for the memory of another to be pinned.  The linker puts a function in
  * front of the library's io_uring_register(2) (--wrap) that, in one thread, does not come
  * back before it is told to: as if it pinned a very large region.  Everything else that the
- * library offers is done meanwhile.
+ * library offers is done meanwhile, and none of it goes into the kernel with the pool's lock
+ * held.  So the longest that a lock is waited for is what test/cost.c counts.
  *
- * And what calls cost that are made often: system calls of an attach, time of a sync.
+ * And the system calls of an attach; the time of a sync.
  */
 #include <semaphore.h>
 #include <time.h>
 
 #include "helpers.h"
+#include "lib.h"
 
 #define TAG	77
 
@@ -22,7 +24,18 @@ static char *mem;
 static __thread bool pins;
 static sem_t inside, go_on;
 static _Atomic unsigned calls;
+static struct io_uring_ext_pool *watched;
+static __thread bool holds;
+static _Atomic unsigned locks;
 
+int __real_pthread_mutex_lock(pthread_mutex_t *m);
+int __wrap_pthread_mutex_lock(pthread_mutex_t *m);
+int __real_pthread_mutex_unlock(pthread_mutex_t *m);
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *m);
+ssize_t __real_write(int fd, const void *p, size_t len);
+ssize_t __wrap_write(int fd, const void *p, size_t len);
+int __real_close(int fd);
+int __wrap_close(int fd);
 int __real_io_uring_register(unsigned fd, unsigned op, const void *arg, unsigned nr);
 int __wrap_io_uring_register(unsigned fd, unsigned op, const void *arg, unsigned nr);
 int __real_fcntl(int fd, int cmd, long arg);
@@ -30,12 +43,48 @@ int __wrap_fcntl(int fd, int cmd, long arg);
 int __real_io_uring_setup(unsigned entries, struct io_uring_params *p);
 int __wrap_io_uring_setup(unsigned entries, struct io_uring_params *p);
 
+int __wrap_pthread_mutex_lock(pthread_mutex_t *m)
+{
+	int ret = __real_pthread_mutex_lock(m);
+
+	if (watched && m == &watched->lock) {
+		holds = true;
+		locks++;
+	}
+	return ret;
+}
+
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *m)
+{
+	if (watched && m == &watched->lock)
+		holds = false;
+	return __real_pthread_mutex_unlock(m);
+}
+
+static void enter_kernel(void)
+{
+	CHECK(!holds);
+	calls++;
+}
+
+ssize_t __wrap_write(int fd, const void *p, size_t len)
+{
+	enter_kernel();
+	return __real_write(fd, p, len);
+}
+
+int __wrap_close(int fd)
+{
+	enter_kernel();
+	return __real_close(fd);
+}
+
 int __wrap_io_uring_register(unsigned fd, unsigned op, const void *arg, unsigned nr)
 {
 	const struct io_uring_rsrc_update2 *up = arg;
 	const struct iovec *iov;
 
-	calls++;
+	enter_kernel();
 	if (pins && op == IORING_REGISTER_BUFFERS_UPDATE) {
 		iov = (const struct iovec *)(uintptr_t)up->data;
 		if (iov->iov_base) {
@@ -48,13 +97,13 @@ int __wrap_io_uring_register(unsigned fd, unsigned op, const void *arg, unsigned
 
 int __wrap_fcntl(int fd, int cmd, long arg)
 {
-	calls++;
+	enter_kernel();
 	return __real_fcntl(fd, cmd, arg);
 }
 
 int __wrap_io_uring_setup(unsigned entries, struct io_uring_params *p)
 {
-	calls++;
+	enter_kernel();
 	return __real_io_uring_setup(entries, p);
 }
 
@@ -159,6 +208,7 @@ static void check_others(bool by_sync)
 		CHECK_EQ(io_uring_ext_pool_destroy(p.pool), 0);
 		return;
 	}
+	watched = p.pool;
 	CHECK_EQ(io_uring_ext_pool_add(p.pool, &first, &err), 0);
 	id = io_uring_ext_pool_add(p.pool, &tagged, &err);
 	CHECK_OK(id, err);
@@ -172,6 +222,8 @@ static void check_others(bool by_sync)
 	CHECK_OK(io_uring_ext_ring_sync(r, &err), err);
 	read_one(&ring, r, mem + 8 * MiB, 1);
 	CHECK_EQ(io_uring_ext_ring_detach(r), 0);
+	CHECK(locks > 10);
+	watched = NULL;
 	CHECK_EQ(io_uring_ext_pool_destroy(p.pool), 0);
 	io_uring_queue_exit(&ring);
 }
@@ -252,8 +304,11 @@ static double sync_us(__u32 flags, unsigned regions)
 	return best[0] > best[1] ? best[0] : best[1];
 }
 
-/* What the library does is measured without the kernel's part, which copies the table. */
-static void check_sync_cost(void)
+/*
+ * For people: what the library does is judged by test/cost.c.  With clones the kernel copies
+ * the table.
+ */
+static void show_sync_cost(void)
 {
 	double few = sync_us(IO_URING_EXT_POOL_PLAIN, 100);
 	double many = sync_us(IO_URING_EXT_POOL_PLAIN, 16000);
@@ -261,10 +316,6 @@ static void check_sync_cost(void)
 	printf("sync of one change: %.1f us of 100 regions, %.1f us of 16000\n", few, many);
 	if (t_may_lock(80 * MiB, "with clones"))
 		printf("with clones: %.1f us\n", sync_us(0, 16000));
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-	if (!t_valgrind())
-		CHECK(many <= 50);
-#endif
 }
 
 int main(void)
@@ -281,6 +332,6 @@ int main(void)
 	check_attach_calls(0, 1, 3);
 	check_attach_calls(0, 32, 3);
 	check_attach_calls(IO_URING_EXT_POOL_PLAIN, 32, 3);
-	check_sync_cost();
+	show_sync_cost();
 	return 0;
 }

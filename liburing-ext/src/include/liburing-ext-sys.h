@@ -756,6 +756,17 @@ int io_uring_ext_prep_send_zc(struct io_uring_ext_ring *r, struct io_uring_sqe *
 			      int sockfd, const void *buf, unsigned len, int msg_flags,
 			      unsigned zc_flags);
 
+/*
+ * The same where the caller knows the region, by the id that io_uring_ext_pool_add() or
+ * io_uring_ext_pool_lookup() gave: quicker, since nothing is searched for.  A wrong id does
+ * no harm: the result is the same as without.
+ */
+int io_uring_ext_prep_read_region(struct io_uring_ext_ring *r, struct io_uring_sqe *sqe,
+				  int id, int fd, void *buf, unsigned nbytes, __u64 offset);
+int io_uring_ext_prep_write_region(struct io_uring_ext_ring *r, struct io_uring_sqe *sqe,
+				   int id, int fd, const void *buf, unsigned nbytes,
+				   __u64 offset);
+
 /* ---- slab: slices that never straddle ------------------------------------- */
 
 struct io_uring_ext_slab;
