@@ -404,6 +404,16 @@ struct io_uring_ext_ring {
 	struct io_uring_ext_ring_stats stats;
 };
 
+/* slab.c */
+
+/* Are slices handed out, or is it held? */
+bool urext_slab_busy(const struct io_uring_ext_slab *slab);
+/* Not to be destroyed. */
+void urext_slab_hold(struct io_uring_ext_slab *slab);
+void urext_slab_release(struct io_uring_ext_slab *slab);
+/* Where the slice begins that @ptr lies in, or NULL. */
+void *urext_slab_slice(const struct io_uring_ext_slab *slab, const void *ptr);
+
 /* view.c */
 
 /* The segment that holds all of the range, or NULL. */

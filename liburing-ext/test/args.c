@@ -31,13 +31,16 @@ static void no_memory_of_the_past(void)
 	struct io_uring_ext_ring *r;
 	struct io_uring_ext_slab *s;
 	struct io_uring_ext_slab_cache *c;
+	struct io_uring_ext_classes *cl;
+	struct io_uring_ext_bufring *b;
+	struct io_uring_ext_direct d;
 	char text[8] = "old";
 	unsigned slot = 7;
 	int straddles = 7;
 	void *slice;
 	size_t fit = 7;
 
-	OLD(a), OLD(p), OLD(r), OLD(s), OLD(c), OLD(slice);
+	OLD(a), OLD(p), OLD(r), OLD(s), OLD(c), OLD(cl), OLD(b), OLD(slice), OLD(d);
 	OLD(ai), OLD(ri), OLD(ps), OLD(rs), OLD(ss), OLD(m), OLD(l), OLD(err);
 	CHECK_EQ(io_uring_ext_arena_alloc(&a, &ap, &err), -EINVAL);
 	CHECK(!a && err.err == -EINVAL && err.text[0]);
@@ -59,6 +62,16 @@ static void no_memory_of_the_past(void)
 	CHECK(!c);
 	CHECK_EQ(io_uring_ext_slab_get_wait(NULL, &slice, 0), -EINVAL);
 	CHECK(!slice);
+	CHECK_EQ(io_uring_ext_classes_create(&cl, NULL, 0, NULL), -EINVAL);
+	CHECK(!cl);
+	OLD(slice);
+	CHECK_EQ(io_uring_ext_classes_get_wait(NULL, 1, &slice, 0), -EINVAL);
+	CHECK(!slice);
+	OLD(err);
+	CHECK_EQ(io_uring_ext_bufring_create(&b, NULL, NULL, NULL, &err), -EINVAL);
+	CHECK(!b && err.err == -EINVAL && err.text[0]);
+	CHECK(io_uring_ext_direct_query(-1, &d) < 0);
+	CHECK_ZERO(d);
 	CHECK_EQ(io_uring_ext_arena_info(NULL, &ai), -EINVAL);
 	CHECK_ZERO(ai);
 	CHECK_EQ(io_uring_ext_pool_region_info(NULL, 0, &ri), -EINVAL);
@@ -120,6 +133,12 @@ static void nowhere_to_put_it(void)
 	CHECK_EQ(io_uring_ext_slab_stats(NULL, NULL), -EINVAL);
 	CHECK_EQ(io_uring_ext_slab_cache_create(NULL, NULL, 0), -EINVAL);
 	CHECK_EQ(io_uring_ext_slab_cache_put(NULL, NULL), -EINVAL);
+	CHECK_EQ(io_uring_ext_classes_create(NULL, NULL, 0, NULL), -EINVAL);
+	CHECK_EQ(io_uring_ext_classes_get_wait(NULL, 1, NULL, 0), -EINVAL);
+	CHECK_EQ(io_uring_ext_classes_put(NULL, NULL), -EINVAL);
+	CHECK_EQ(io_uring_ext_classes_drain(NULL, 0), -EINVAL);
+	CHECK_EQ(io_uring_ext_bufring_create(NULL, NULL, NULL, NULL, NULL), -EINVAL);
+	CHECK_EQ(io_uring_ext_direct_query(0, NULL), -EINVAL);
 	CHECK_EQ(io_uring_ext_layout(NULL, 0, NULL, 0, NULL), -EINVAL);
 	CHECK_EQ(io_uring_ext_layout_estimate(0, NULL, 0, NULL, NULL, 0), -EINVAL);
 	CHECK_EQ(io_uring_ext_update_buffers(NULL, NULL, NULL), -EINVAL);
@@ -144,6 +163,9 @@ static void nobody(void)
 	CHECK_EQ(io_uring_ext_slab_destroy(NULL), 0);
 	CHECK(!io_uring_ext_slab_get(NULL) && !io_uring_ext_slab_cache_get(NULL));
 	io_uring_ext_slab_cache_destroy(NULL);
+	CHECK_EQ(io_uring_ext_classes_destroy(NULL), 0);
+	CHECK(!io_uring_ext_classes_get(NULL, 1) && !io_uring_ext_classes_slab(NULL, 0));
+	CHECK_EQ(io_uring_ext_direct_fits(NULL, NULL, 0, 0), 0);
 	CHECK(io_uring_ext_stage_name(1000)[0]);
 
 	/* Requests without a ring are plain */
