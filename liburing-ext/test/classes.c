@@ -174,6 +174,12 @@ static void check_args(void)
 	CHECK_EQ(create(&p), -EINVAL);
 	of[1].slice = 8192;
 	CHECK_EQ(create(&p), 0);
+	/* Shares are of what is behind the offset */
+	p.offset = LEN - 3 * 8192;
+	CHECK_EQ(create(&p), 0);
+	p.offset = LEN - 2 * 8192 + 512;
+	CHECK_EQ(create(&p), -EINVAL);
+	p.offset = 0;
 	p.classes = NULL;
 	CHECK_EQ(create(&p), -EINVAL);
 	p.classes = of;
