@@ -359,7 +359,8 @@ const char *t_dir(void)
 }
 
 static const char *const public_names[] = { "uring-regbuf", "examples/regbuf-cat",
-					   "examples/regbuf-cp", "liburing-ext.so.0",
+					   "examples/regbuf-cp", "examples/arena",
+					   "examples/arena-by-hand", "liburing-ext.so.0",
 					   "liburing.so.2" };
 #define NR_PUBLIC	(sizeof(public_names) / sizeof(public_names[0]))
 
