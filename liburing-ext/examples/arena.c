@@ -23,7 +23,7 @@
 
 static struct io_uring_ext_pool *pool;
 static char *base;
-static int fd;
+static int fd, id;
 static size_t size;
 static _Atomic size_t next;
 static _Atomic long fixed, plain;
@@ -50,7 +50,7 @@ static int load(struct io_uring *ring, struct io_uring_ext_ring *r)
 		while (busy < DEPTH && !error && (off = atomic_fetch_add(&next, BLOCK)) < size) {
 			len = size - off < BLOCK ? size - off : BLOCK;
 			sqe = io_uring_get_sqe(ring);
-			io_uring_ext_prep_read(r, sqe, fd, base + off, len, off);
+			io_uring_ext_prep_read_region(r, sqe, id, fd, base + off, len, off);
 			io_uring_sqe_set_data(sqe, (void *)off);
 			busy++;
 		}
@@ -136,7 +136,8 @@ int main(int argc, char **argv)
 	}
 	base = io_uring_ext_arena_base(arena);
 	start = now_us();
-	if (io_uring_ext_pool_add_arena(pool, arena, 0, &err) < 0 || err.err)
+	id = io_uring_ext_pool_add_arena(pool, arena, 0, &err);
+	if (err.err)
 		fprintf(stderr, "without registered buffers: %s\n", err.text);
 	for (i = 0; i < threads; i++)
 		if (pthread_create(&tids[i], NULL, work, NULL))
