@@ -212,7 +212,7 @@ struct io_uring_ext_bufring_params {
  * -EOPNOTSUPP  the kernel has no such groups.
  * -EEXIST  the ring has the group; or SINGLE_ISSUER, and this is not the thread.
  * -EACCES  the ring's restrictions forbid it.
- * -ENOMEM  no memory.
+ * -ENOMEM  no memory; some kernels charge 16 bytes an entry to RLIMIT_MEMLOCK.
  * Others   from io_uring_register(2).
  */
 int io_uring_ext_bufring_create(struct io_uring_ext_bufring **bufring,
