@@ -155,5 +155,7 @@ int main(int argc, char **argv)
 		(long)fixed, (long)plain, now_us() - start,
 		(unsigned long long)(ps.register_ns + ps.clone_ns) / 1000);
 	printf("%016llx\n", sum());
+	io_uring_ext_pool_destroy(pool);
+	io_uring_ext_arena_free(arena);
 	return 0;
 }

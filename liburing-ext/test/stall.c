@@ -6,9 +6,17 @@
  * library offers is done meanwhile, and none of it goes into the kernel with the pool's lock
  * held.  So the longest that a lock is waited for is what test/cost.c counts.
  *
+ * The same with a thread that stays in the kernel, in the middle of pinning: at a page that
+ * userfaultfd(2) does not provide before it is told to.  So no lock of the kernel that
+ * pinning holds is in the way of the others either.
+ *
  * And the system calls of an attach; the time of a sync.
  */
+#include <linux/userfaultfd.h>
+#include <poll.h>
 #include <semaphore.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #include "helpers.h"
@@ -112,6 +120,7 @@ int __wrap_io_uring_setup(unsigned entries, struct io_uring_params *p)
 struct pinner {
 	struct io_uring_ext_pool *pool;
 	bool by_sync;		/* pins by the sync of a ring, for a region with a tag */
+	int uffd;		/* that does not provide the memory, or -1 */
 	pthread_t tid;
 	int id;
 };
@@ -133,10 +142,10 @@ static void *pin(void *arg)
 	t_ring(&ring, 4, 0);
 	if (p->by_sync)
 		CHECK_OK(io_uring_ext_ring_attach(&r, p->pool, &ring, 0, &e), e);
-	pins = !p->by_sync;
+	pins = !p->by_sync && p->uffd < 0;
 	p->id = io_uring_ext_pool_add(p->pool, &region, &e);
 	CHECK_OK(p->id, e);
-	pins = p->by_sync;
+	pins = p->by_sync && p->uffd < 0;
 	if (p->by_sync)
 		CHECK_OK(io_uring_ext_ring_sync(r, &e), e);
 	pins = false;
@@ -193,19 +202,71 @@ static void go_about(struct io_uring_ext_pool *pool, struct io_uring *ring,
 	CHECK_EQ(io_uring_ext_pool_region_info(pool, 0, &info), 0);
 }
 
-static void check_others(bool by_sync)
+/* -1: it cannot be had. */
+static int without_pages(void)
+{
+	struct io_uring_ext_region region = region_of(8, 0);
+	struct uffdio_register reg = { .range = { (uintptr_t)region.base, region.len },
+				       .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_api api = { .api = UFFD_API };
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	CHECK_EQ(madvise(region.base, region.len, MADV_DONTNEED), 0);
+	if (fd >= 0 && !ioctl(fd, UFFDIO_API, &api) && !ioctl(fd, UFFDIO_REGISTER, &reg))
+		return fd;
+	fprintf(stderr, "in the kernel: not tried, no userfaultfd: %s\n", strerror(errno));
+	if (fd >= 0)
+		__real_close(fd);
+	return -1;
+}
+
+static void wait_until_inside(const struct pinner *p)
+{
+	struct pollfd pfd = { .fd = p->uffd, .events = POLLIN };
+	struct uffd_msg msg;
+
+	if (p->uffd < 0) {
+		sem_wait(&inside);
+		return;
+	}
+	CHECK_EQ(poll(&pfd, 1, 60000), 1);
+	CHECK_EQ(read(p->uffd, &msg, sizeof(msg)), sizeof(msg));
+	CHECK_EQ(msg.event, UFFD_EVENT_PAGEFAULT);
+}
+
+static void let_go_on(const struct pinner *p)
+{
+	struct io_uring_ext_region region = region_of(8, 0);
+	struct uffdio_zeropage zero = { .range = { (uintptr_t)region.base, region.len } };
+
+	if (p->uffd < 0) {
+		sem_post(&go_on);
+		return;
+	}
+	CHECK_EQ(ioctl(p->uffd, UFFDIO_ZEROPAGE, &zero), 0);
+	__real_close(p->uffd);
+}
+
+/* By a sync in the library alone: the other rings' have the same memory to pin. */
+static void check_others(bool by_sync, bool in_kernel)
 {
 	struct io_uring_ext_pool_params params = { .nr_slots = 16, .max_buffer = MiB };
 	struct io_uring_ext_region first = region_of(0, 0), tagged = region_of(1, TAG);
-	struct pinner p = { .by_sync = by_sync };
+	struct pinner p = { .by_sync = by_sync, .uffd = -1 };
 	struct io_uring_ext_ring *r;
 	struct io_uring ring;
 	int id;
 
+	if (in_kernel)
+		p.uffd = without_pages();
+	if (in_kernel && p.uffd < 0)
+		return;
 	CHECK_OK(io_uring_ext_pool_create(&p.pool, &params, &err), err);
 	if (!by_sync && !(io_uring_ext_pool_caps(p.pool)->flags & IO_URING_EXT_CAP_CLONE_RANGE)) {
 		fprintf(stderr, "no clones: adding pins nothing here\n");
 		CHECK_EQ(io_uring_ext_pool_destroy(p.pool), 0);
+		if (p.uffd >= 0)
+			__real_close(p.uffd);
 		return;
 	}
 	watched = p.pool;
@@ -215,9 +276,9 @@ static void check_others(bool by_sync)
 	t_ring(&ring, 8, 0);
 	CHECK_OK(io_uring_ext_ring_attach(&r, p.pool, &ring, 0, &err), err);
 	CHECK_EQ(pthread_create(&p.tid, NULL, pin, &p), 0);
-	sem_wait(&inside);
+	wait_until_inside(&p);
 	go_about(p.pool, &ring, r, id);
-	sem_post(&go_on);
+	let_go_on(&p);
 	pthread_join(p.tid, NULL);
 	CHECK_OK(io_uring_ext_ring_sync(r, &err), err);
 	read_one(&ring, r, mem + 8 * MiB, 1);
@@ -326,8 +387,9 @@ int main(void)
 	sem_init(&go_on, 0, 0);
 	/* Who waits for the other waits for ever */
 	alarm(120);
-	check_others(false);
-	check_others(true);
+	check_others(false, false);
+	check_others(true, false);
+	check_others(false, true);
 	check_attach_calls(0, 0, 3);
 	check_attach_calls(0, 1, 3);
 	check_attach_calls(0, 32, 3);
