@@ -186,8 +186,17 @@ static inline size_t urext_split_slot(const struct urext_split *s, uintptr_t add
 {
 	return s->nr == 1 ? 0 : (addr - s->origin) >> s->shift;
 }
-uintptr_t urext_split_start(const struct urext_split *s, size_t slot);
-uintptr_t urext_split_end(const struct urext_split *s, size_t slot);
+
+static inline uintptr_t urext_split_start(const struct urext_split *s, size_t slot)
+{
+	return slot ? s->origin + ((uintptr_t)slot << s->shift) : s->base;
+}
+
+static inline uintptr_t urext_split_end(const struct urext_split *s, size_t slot)
+{
+	return slot + 1 == s->nr ? s->end : urext_split_start(s, slot + 1);
+}
+
 /* The slots as iovecs, to be freed by the caller; NULL: no memory. */
 struct iovec *urext_split_iovecs(const struct urext_split *s);
 
@@ -270,6 +279,7 @@ struct io_uring_ext_pool {
 	unsigned nr_addrs;
 	unsigned nr_tags;		/* regions with a tag */
 	unsigned char *slot_used;
+	unsigned free_slot;		/* none is free below */
 	unsigned used_slots;
 	unsigned nr_active;		/* regions */
 	unsigned nr_rings;
@@ -393,6 +403,16 @@ struct io_uring_ext_ring {
 	struct urext_tally tally;	/* not yet in the pool's */
 	struct io_uring_ext_ring_stats stats;
 };
+
+/* slab.c */
+
+/* Are slices handed out, or is it held? */
+bool urext_slab_busy(const struct io_uring_ext_slab *slab);
+/* Not to be destroyed. */
+void urext_slab_hold(struct io_uring_ext_slab *slab);
+void urext_slab_release(struct io_uring_ext_slab *slab);
+/* Where the slice begins that @ptr lies in, or NULL. */
+void *urext_slab_slice(const struct io_uring_ext_slab *slab, const void *ptr);
 
 /* view.c */
 

@@ -195,7 +195,8 @@ static int find_slots(struct io_uring_ext_pool *pool, size_t nr)
 {
 	unsigned i, run = 0;
 
-	for (i = 0; nr <= pool->nr_slots - pool->used_slots && i < pool->nr_slots; i++) {
+	for (i = pool->free_slot; nr <= pool->nr_slots - pool->used_slots && i < pool->nr_slots;
+	     i++) {
 		run = pool->slot_used[i] ? 0 : run + 1;
 		if (run == nr)
 			return i - nr + 1;
@@ -344,6 +345,8 @@ static void free_region(struct io_uring_ext_pool *pool, struct urext_region *reg
 	if (region->placed) {
 		memset(pool->slot_used + region->first, 0, region->split.nr);
 		pool->used_slots -= region->split.nr;
+		if (region->first < pool->free_slot)
+			pool->free_slot = region->first;
 	}
 	if (region->tag)
 		pool->nr_tags--;
@@ -410,6 +413,8 @@ static int place_region(struct io_uring_ext_pool *pool, struct urext_region *reg
 		region->first = first;
 		memset(pool->slot_used + first, 1, region->split.nr);
 		pool->used_slots += region->split.nr;
+		if ((unsigned)first == pool->free_slot)
+			pool->free_slot += region->split.nr;
 	}
 	region->id = id;
 	pool->free_id = id + 1;

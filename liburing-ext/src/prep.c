@@ -80,19 +80,18 @@ int io_uring_ext_ring_index(struct io_uring_ext_ring *r, const void *ptr,
 	}
 }
 
-/* All of the sqe but user_data. */
-static void fill(struct io_uring_sqe *sqe, unsigned op, int fd, const void *addr,
+/* All of the sqe but user_data, which lies between the rest. */
+static inline void fill(struct io_uring_sqe *sqe, unsigned op, int fd, const void *addr,
 		 unsigned len, __u64 offset)
 {
-	__u64 user_data = sqe->user_data;
-
-	memset(sqe, 0, sizeof(*sqe));
+	memset(sqe, 0, offsetof(struct io_uring_sqe, user_data));
+	memset(&sqe->buf_index, 0,
+	       sizeof(*sqe) - offsetof(struct io_uring_sqe, buf_index));
 	sqe->opcode = op;
 	sqe->fd = fd;
 	sqe->off = offset;
 	sqe->addr = (uintptr_t)addr;
 	sqe->len = len;
-	sqe->user_data = user_data;
 }
 
 /* One range: where it is, noted as a request. */
@@ -120,7 +119,8 @@ static enum why find(struct io_uring_ext_ring *r, const void *buf, size_t len, e
 	return why;
 }
 
-static int prep_rw(struct io_uring_ext_ring *r, struct io_uring_sqe *sqe, int fd,
+static __attribute__((noinline))
+int prep_rw(struct io_uring_ext_ring *r, struct io_uring_sqe *sqe, int fd,
 		   const void *buf, unsigned nbytes, __u64 offset, enum use use,
 		   unsigned plain, unsigned fixed)
 {
@@ -150,6 +150,55 @@ int io_uring_ext_prep_write(struct io_uring_ext_ring *r, struct io_uring_sqe *sq
 {
 	return prep_rw(r, sqe, fd, buf, nbytes, offset, SOURCE, IORING_OP_WRITE,
 		       IORING_OP_WRITE_FIXED);
+}
+
+/*
+ * For who knows the region: nothing is searched for.  The id is checked, since it may be
+ * another region's by now; and what is not as it mostly is goes the long way (false).
+ * Inline, and the long way not: saving registers for that would cost as much as all of this.
+ */
+static inline __attribute__((always_inline))
+bool prep_known(struct io_uring_ext_ring *r, struct io_uring_sqe *sqe, int id, int fd,
+		const void *buf, unsigned nbytes, __u64 offset, enum use use, unsigned fixed)
+{
+	uintptr_t addr = (uintptr_t)buf;
+	struct urext_seg *seg;
+	unsigned slot = 0;
+	size_t from;
+
+	seg = r && (unsigned)id < r->max_segs ? r->seg_of[id] : NULL;
+	if (!seg || !seg->fixed || (use == DEST && seg->source_only) ||
+	    nbytes - 1 >= URING_EXT_MAX_RW)
+		return false;
+	if (addr < seg->split.base || addr >= seg->split.end || nbytes > seg->split.end - addr)
+		return false;
+	if (seg->split.nr > 1) {
+		from = addr - seg->split.origin;
+		slot = from >> seg->split.shift;
+		if ((from + nbytes - 1) >> seg->split.shift != slot)
+			return false;
+	}
+	urext_flight_seg(r, seg, true);
+	fill(sqe, fixed, fd, buf, nbytes, offset);
+	sqe->buf_index = seg->index + slot;
+	r->stats.fixed++;
+	return true;
+}
+
+int io_uring_ext_prep_read_region(struct io_uring_ext_ring *r, struct io_uring_sqe *sqe, int id,
+				  int fd, void *buf, unsigned nbytes, __u64 offset)
+{
+	if (prep_known(r, sqe, id, fd, buf, nbytes, offset, DEST, IORING_OP_READ_FIXED))
+		return 1;
+	return io_uring_ext_prep_read(r, sqe, fd, buf, nbytes, offset);
+}
+
+int io_uring_ext_prep_write_region(struct io_uring_ext_ring *r, struct io_uring_sqe *sqe, int id,
+				   int fd, const void *buf, unsigned nbytes, __u64 offset)
+{
+	if (prep_known(r, sqe, id, fd, buf, nbytes, offset, SOURCE, IORING_OP_WRITE_FIXED))
+		return 1;
+	return io_uring_ext_prep_write(r, sqe, fd, buf, nbytes, offset);
 }
 
 /* What vectors have in common. */

@@ -42,7 +42,7 @@ struct io_uring_ext_slab {
 	pthread_cond_t put;
 	_Atomic unsigned waiters;
 	_Atomic bool closed;
-	_Atomic unsigned caches;
+	_Atomic unsigned holders;	/* caches, rings of buffers */
 
 	_Alignas(64) _Atomic __u64 top;	/* counter << 32 | slice */
 	_Alignas(64) _Atomic __u64 gets;
@@ -388,14 +388,36 @@ int io_uring_ext_slab_create_mem(struct io_uring_ext_slab **slab, void *base,
 	return ret;
 }
 
+bool urext_slab_busy(const struct io_uring_ext_slab *slab)
+{
+	return atomic_load(&slab->gets) != atomic_load(&slab->puts) ||
+	       atomic_load(&slab->holders);
+}
+
+void urext_slab_hold(struct io_uring_ext_slab *slab)
+{
+	atomic_fetch_add(&slab->holders, 1);
+}
+
+void urext_slab_release(struct io_uring_ext_slab *slab)
+{
+	atomic_fetch_sub(&slab->holders, 1);
+}
+
+void *urext_slab_slice(const struct io_uring_ext_slab *slab, const void *ptr)
+{
+	unsigned i = slice_at(slab, (uintptr_t)ptr);
+
+	return i == NONE ? NULL : (void *)slice_addr(slab, i);
+}
+
 int io_uring_ext_slab_destroy(struct io_uring_ext_slab *slab)
 {
 	struct io_uring_ext_slab **link;
 
 	if (!slab)
 		return 0;
-	if (atomic_load(&slab->gets) != atomic_load(&slab->puts) ||
-	    atomic_load(&slab->caches))
+	if (urext_slab_busy(slab))
 		return -EBUSY;
 	if (slab->pool) {
 		pthread_mutex_lock(&slab->pool->lock);
@@ -548,7 +570,7 @@ int io_uring_ext_slab_cache_create(struct io_uring_ext_slab_cache **cache,
 	c->slab = slab;
 	c->nr = 0;
 	c->max = slices;
-	atomic_fetch_add(&slab->caches, 1);
+	urext_slab_hold(slab);
 	*cache = c;
 	return 0;
 }
@@ -564,7 +586,7 @@ void io_uring_ext_slab_cache_destroy(struct io_uring_ext_slab_cache *cache)
 	if (!cache)
 		return;
 	give_back(cache, 0);
-	atomic_fetch_sub(&cache->slab->caches, 1);
+	urext_slab_release(cache->slab);
 	free(cache);
 }
 

@@ -29,16 +29,6 @@ void urext_split(struct urext_split *s, uintptr_t base, size_t len, size_t page_
 	s->nr = ((s->end - 1 - s->origin) >> s->shift) + 1;
 }
 
-uintptr_t urext_split_start(const struct urext_split *s, size_t slot)
-{
-	return slot ? s->origin + ((uintptr_t)slot << s->shift) : s->base;
-}
-
-uintptr_t urext_split_end(const struct urext_split *s, size_t slot)
-{
-	return slot + 1 == s->nr ? s->end : urext_split_start(s, slot + 1);
-}
-
 struct iovec *urext_split_iovecs(const struct urext_split *s)
 {
 	struct iovec *iov;

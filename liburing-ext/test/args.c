@@ -31,13 +31,16 @@ static void no_memory_of_the_past(void)
 	struct io_uring_ext_ring *r;
 	struct io_uring_ext_slab *s;
 	struct io_uring_ext_slab_cache *c;
+	struct io_uring_ext_classes *cl;
+	struct io_uring_ext_bufring *b;
+	struct io_uring_ext_direct d;
 	char text[8] = "old";
 	unsigned slot = 7;
 	int straddles = 7;
 	void *slice;
 	size_t fit = 7;
 
-	OLD(a), OLD(p), OLD(r), OLD(s), OLD(c), OLD(slice);
+	OLD(a), OLD(p), OLD(r), OLD(s), OLD(c), OLD(cl), OLD(b), OLD(slice), OLD(d);
 	OLD(ai), OLD(ri), OLD(ps), OLD(rs), OLD(ss), OLD(m), OLD(l), OLD(err);
 	CHECK_EQ(io_uring_ext_arena_alloc(&a, &ap, &err), -EINVAL);
 	CHECK(!a && err.err == -EINVAL && err.text[0]);
@@ -59,6 +62,16 @@ static void no_memory_of_the_past(void)
 	CHECK(!c);
 	CHECK_EQ(io_uring_ext_slab_get_wait(NULL, &slice, 0), -EINVAL);
 	CHECK(!slice);
+	CHECK_EQ(io_uring_ext_classes_create(&cl, NULL, 0, NULL), -EINVAL);
+	CHECK(!cl);
+	OLD(slice);
+	CHECK_EQ(io_uring_ext_classes_get_wait(NULL, 1, &slice, 0), -EINVAL);
+	CHECK(!slice);
+	OLD(err);
+	CHECK_EQ(io_uring_ext_bufring_create(&b, NULL, NULL, NULL, &err), -EINVAL);
+	CHECK(!b && err.err == -EINVAL && err.text[0]);
+	CHECK(io_uring_ext_direct_query(-1, &d) < 0);
+	CHECK_ZERO(d);
 	CHECK_EQ(io_uring_ext_arena_info(NULL, &ai), -EINVAL);
 	CHECK_ZERO(ai);
 	CHECK_EQ(io_uring_ext_pool_region_info(NULL, 0, &ri), -EINVAL);
@@ -120,9 +133,99 @@ static void nowhere_to_put_it(void)
 	CHECK_EQ(io_uring_ext_slab_stats(NULL, NULL), -EINVAL);
 	CHECK_EQ(io_uring_ext_slab_cache_create(NULL, NULL, 0), -EINVAL);
 	CHECK_EQ(io_uring_ext_slab_cache_put(NULL, NULL), -EINVAL);
+	CHECK_EQ(io_uring_ext_classes_create(NULL, NULL, 0, NULL), -EINVAL);
+	CHECK_EQ(io_uring_ext_classes_get_wait(NULL, 1, NULL, 0), -EINVAL);
+	CHECK_EQ(io_uring_ext_classes_put(NULL, NULL), -EINVAL);
+	CHECK_EQ(io_uring_ext_classes_drain(NULL, 0), -EINVAL);
+	CHECK_EQ(io_uring_ext_bufring_create(NULL, NULL, NULL, NULL, NULL), -EINVAL);
+	CHECK_EQ(io_uring_ext_direct_query(0, NULL), -EINVAL);
 	CHECK_EQ(io_uring_ext_layout(NULL, 0, NULL, 0, NULL), -EINVAL);
 	CHECK_EQ(io_uring_ext_layout_estimate(0, NULL, 0, NULL, NULL, 0), -EINVAL);
 	CHECK_EQ(io_uring_ext_update_buffers(NULL, NULL, NULL), -EINVAL);
+}
+
+/* All is there but one. */
+static void one_at_a_time(void)
+{
+	static char mem[65536] __attribute__((aligned(4096)));
+	static const struct io_uring_ext_class class = { .slice = 512 };
+	struct io_uring_ext_classes_params cp = { .classes = &class, .nr = 1, .offset = 32768 };
+	struct io_uring_ext_pool_params pp = { .flags = IO_URING_EXT_POOL_PLAIN };
+	struct io_uring_ext_arena_params ap = { .size = 4096, .mem = IO_URING_EXT_MEM_BASE };
+	struct io_uring_ext_region region = { .base = mem, .len = sizeof(mem) };
+	struct io_uring_ext_slab_params sp = { .slice = 512, .len = 4096 };
+	struct iovec iov = { mem, 4096 };
+	struct io_uring_ext_update up = { .nr = 1, .iovecs = &iov };
+	struct io_uring_ext_slab_cache *c;
+	struct io_uring_ext_classes *cl;
+	struct io_uring_ext_arena *a;
+	struct io_uring_ext_pool *p;
+	struct io_uring_ext_ring *r;
+	struct io_uring_ext_slab *s;
+	struct io_uring ring;
+	void *slice;
+
+	t_ring(&ring, 4, 0);
+	CHECK_EQ(io_uring_ext_query(&ring, NULL), -EINVAL);
+	CHECK_EQ(io_uring_ext_arena_alloc(&a, NULL, &err), -EINVAL);
+	CHECK_EQ(io_uring_ext_arena_alloc(NULL, &ap, &err), -EINVAL);
+	CHECK_OK(io_uring_ext_arena_alloc(&a, &ap, &err), err);
+	CHECK_EQ(io_uring_ext_arena_info(a, NULL), -EINVAL);
+	CHECK_EQ(io_uring_ext_pool_create(NULL, &pp, &err), -EINVAL);
+	CHECK_OK(io_uring_ext_pool_create(&p, &pp, &err), err);
+	CHECK_EQ(io_uring_ext_pool_add(p, NULL, &err), -EINVAL);
+	CHECK_EQ(io_uring_ext_pool_add(NULL, &region, &err), -EINVAL);
+	CHECK_EQ(io_uring_ext_pool_add_arena(p, NULL, 0, &err), -EINVAL);
+	CHECK_EQ(io_uring_ext_pool_add_arena(NULL, a, 0, &err), -EINVAL);
+	CHECK_EQ(io_uring_ext_pool_add(p, &region, NULL), 0);
+	CHECK_EQ(io_uring_ext_pool_region_info(p, 0, NULL), -EINVAL);
+	CHECK_EQ(io_uring_ext_pool_stats(p, NULL), -EINVAL);
+	CHECK_EQ(io_uring_ext_pool_lookup(p, mem, 1, NULL, NULL), 0);
+	CHECK_EQ(io_uring_ext_ring_attach(NULL, p, &ring, 0, &err), -EINVAL);
+	CHECK_EQ(io_uring_ext_ring_attach(&r, NULL, &ring, 0, &err), -EINVAL);
+	CHECK_EQ(io_uring_ext_ring_attach(&r, p, NULL, 0, &err), -EINVAL);
+	CHECK_EQ(io_uring_ext_ring_attach_fd(NULL, p, ring.ring_fd, NULL, &err), -EINVAL);
+	CHECK_EQ(io_uring_ext_ring_attach_fd(&r, NULL, ring.ring_fd, NULL, &err), -EINVAL);
+	CHECK_OK(io_uring_ext_ring_attach(&r, p, &ring, 0, &err), err);
+	CHECK_EQ(io_uring_ext_ring_stats(r, NULL), -EINVAL);
+	CHECK_EQ(io_uring_ext_ring_index(r, mem, 1, NULL), -ENOENT);
+	CHECK_EQ(io_uring_ext_slab_create(NULL, p, 0, 512, 0), -EINVAL);
+	CHECK_EQ(io_uring_ext_slab_create(&s, NULL, 0, 512, 0), -EINVAL);
+	CHECK_EQ(io_uring_ext_slab_create_part(NULL, p, 0, &sp), -EINVAL);
+	CHECK_EQ(io_uring_ext_slab_create_part(&s, NULL, 0, &sp), -EINVAL);
+	CHECK_EQ(io_uring_ext_slab_create_part(&s, p, 0, NULL), -EINVAL);
+	CHECK_EQ(io_uring_ext_slab_create_mem(NULL, mem, 4096, 512, 0, 0), -EINVAL);
+	CHECK_EQ(io_uring_ext_slab_create_mem(&s, NULL, 4096, 512, 0, 0), -EINVAL);
+	CHECK_EQ(io_uring_ext_slab_create_part(&s, p, 0, &sp), 0);
+	CHECK_EQ(io_uring_ext_slab_get_wait(s, NULL, 0), -EINVAL);
+	CHECK_EQ(io_uring_ext_slab_get_wait(NULL, &slice, 0), -EINVAL);
+	CHECK_EQ(io_uring_ext_slab_put(s, NULL), -EINVAL);
+	CHECK_EQ(io_uring_ext_slab_put(NULL, mem), -EINVAL);
+	CHECK_EQ(io_uring_ext_slab_stats(s, NULL), -EINVAL);
+	CHECK_EQ(io_uring_ext_slab_cache_create(NULL, s, 0), -EINVAL);
+	CHECK_EQ(io_uring_ext_slab_cache_create(&c, NULL, 0), -EINVAL);
+	CHECK_EQ(io_uring_ext_slab_cache_create(&c, s, 0), 0);
+	CHECK_EQ(io_uring_ext_slab_cache_put(c, NULL), -EINVAL);
+	CHECK_EQ(io_uring_ext_slab_cache_put(NULL, mem), -EINVAL);
+	io_uring_ext_slab_cache_destroy(c);
+	CHECK_EQ(io_uring_ext_slab_destroy(s), 0);
+	CHECK_EQ(io_uring_ext_classes_create(NULL, p, 0, &cp), -EINVAL);
+	CHECK_EQ(io_uring_ext_classes_create(&cl, NULL, 0, &cp), -EINVAL);
+	CHECK_EQ(io_uring_ext_classes_create(&cl, p, 0, NULL), -EINVAL);
+	CHECK_EQ(io_uring_ext_classes_create(&cl, p, 0, &cp), 0);
+	CHECK_EQ(io_uring_ext_classes_get_wait(cl, 1, NULL, 0), -EINVAL);
+	CHECK_EQ(io_uring_ext_classes_get_wait(NULL, 1, &slice, 0), -EINVAL);
+	CHECK_EQ(io_uring_ext_classes_put(cl, NULL), -EINVAL);
+	CHECK_EQ(io_uring_ext_classes_put(NULL, mem), -EINVAL);
+	CHECK_EQ(io_uring_ext_classes_destroy(cl), 0);
+	CHECK_EQ(io_uring_ext_layout(&ring, 0, mem, 1, NULL), -EINVAL);
+	CHECK_EQ(io_uring_ext_layout_estimate(0, mem, 1, NULL, NULL, 0), -EINVAL);
+	CHECK_EQ(io_uring_ext_update_buffers(NULL, &up, &err), -EINVAL);
+	CHECK_EQ(io_uring_ext_update_buffers(&ring, NULL, &err), -EINVAL);
+	CHECK_EQ(io_uring_ext_ring_detach(r), 0);
+	CHECK_EQ(io_uring_ext_pool_destroy(p), 0);
+	io_uring_ext_arena_free(a);
+	io_uring_queue_exit(&ring);
 }
 
 /* Nothing happens, or there is nothing. */
@@ -144,6 +247,9 @@ static void nobody(void)
 	CHECK_EQ(io_uring_ext_slab_destroy(NULL), 0);
 	CHECK(!io_uring_ext_slab_get(NULL) && !io_uring_ext_slab_cache_get(NULL));
 	io_uring_ext_slab_cache_destroy(NULL);
+	CHECK_EQ(io_uring_ext_classes_destroy(NULL), 0);
+	CHECK(!io_uring_ext_classes_get(NULL, 1) && !io_uring_ext_classes_slab(NULL, 0));
+	CHECK_EQ(io_uring_ext_direct_fits(NULL, NULL, 0, 0), 0);
 	CHECK(io_uring_ext_stage_name(1000)[0]);
 
 	/* Requests without a ring are plain */
@@ -164,6 +270,7 @@ int main(void)
 {
 	no_memory_of_the_past();
 	nowhere_to_put_it();
+	one_at_a_time();
 	nobody();
 	return 0;
 }

@@ -394,16 +394,44 @@ static void read_one(struct io_uring_ext_ring *r, char *p)
 	t_check_bytes(p, 4096, 4096);
 }
 
-static void use_pool(__u32 flags)
+/* All that hands out slices of a region. */
+static void use_slices(struct io_uring_ext_pool *pool, int id, struct io_uring_ext_ring *r)
 {
-	bool optional = flags & IO_URING_EXT_POOL_OPTIONAL;
-	struct io_uring_ext_pool_params p = { .flags = flags, .nr_slots = 32,
+	static const struct io_uring_ext_class of[] = { { 4096, MiB }, { 8192, 0 } };
+	struct io_uring_ext_classes_params p = { .classes = of, .nr = 2 };
+	struct io_uring_ext_bufring_params bp = { .entries = 4 };
+	struct io_uring_ext_slab_cache *cache = NULL;
+	struct io_uring_ext_bufring *b;
+	struct io_uring_ext_classes *c;
+	struct io_uring_ext_error err;
+	struct io_uring_ext_slab *slab;
+
+	p.flags = IO_URING_EXT_SLAB_DEBUG;
+	if (io_uring_ext_classes_create(&c, pool, id, &p))
+		return;
+	read_one(r, io_uring_ext_classes_get(c, 4096));
+	io_uring_ext_classes_put(c, mem);
+	slab = io_uring_ext_classes_slab(c, 0);
+	if (!io_uring_ext_slab_cache_create(&cache, slab, 0))
+		io_uring_ext_slab_cache_destroy(cache);
+	/* As long as the ring does not let go of it the memory is still the ring's */
+	if (!said(io_uring_ext_bufring_create(&b, r, slab, &bp, &err), &err, false))
+		while (io_uring_ext_bufring_destroy(b))
+			;
+	CHECK_EQ(io_uring_ext_classes_destroy(c), 0);
+}
+
+static __u32 pool_flags;
+
+static void use_pool(void)
+{
+	bool optional = pool_flags & IO_URING_EXT_POOL_OPTIONAL;
+	struct io_uring_ext_pool_params p = { .flags = pool_flags, .nr_slots = 32,
 					      .max_buffer = MiB };
 	struct io_uring_ext_region plain = { .base = mem, .len = 2 * MiB, .page_size = 4096 };
 	struct io_uring_ext_region tagged = { .base = mem + 2 * MiB, .len = 2 * MiB,
 					      .page_size = 4096, .tag = 77 };
 	struct io_uring_ext_ring *r = NULL;
-	struct io_uring_ext_slab *slab;
 	struct io_uring_ext_error err;
 	struct io_uring_ext_pool *pool;
 	int a, b;
@@ -417,12 +445,8 @@ static void use_pool(__u32 flags)
 	said(io_uring_ext_ring_sync(r, &err), &err, optional);
 	read_one(r, mem + MiB);
 	read_one(r, mem + 3 * MiB);
-	if (a >= 0 && !io_uring_ext_slab_create(&slab, pool, a, 4096,
-						IO_URING_EXT_SLAB_DEBUG)) {
-		read_one(r, io_uring_ext_slab_get(slab));
-		io_uring_ext_slab_put(slab, mem);
-		CHECK_EQ(io_uring_ext_slab_destroy(slab), 0);
-	}
+	if (a >= 0)
+		use_slices(pool, a, r);
 	if (b >= 0)
 		io_uring_ext_pool_remove(pool, b);
 	said(io_uring_ext_ring_sync(r, &err), &err, optional);
@@ -435,21 +459,6 @@ static void use_pool(__u32 flags)
 	io_uring_ext_ring_detach(r);
 destroy:
 	CHECK_EQ(io_uring_ext_pool_destroy(pool), 0);
-}
-
-static void pool_cloning(void)
-{
-	use_pool(0);
-}
-
-static void pool_direct(void)
-{
-	use_pool(IO_URING_EXT_POOL_NO_CLONE);
-}
-
-static void pool_optional(void)
-{
-	use_pool(IO_URING_EXT_POOL_OPTIONAL);
 }
 
 static void look(void)
@@ -486,16 +495,17 @@ static void update(void)
 static const struct {
 	const char *name;
 	void (*run)(void);
+	__u32 pool_flags;
 	bool own_threads;	/* libc keeps their stacks: mappings are not counted */
 } scenarios[] = {
-	{ "arenas", arenas, false },
-	{ "threads", threads, true },
-	{ "old kernel", old_kernel, false },
-	{ "pool, cloning", pool_cloning, false },
-	{ "pool, direct", pool_direct, false },
-	{ "pool, optional", pool_optional, false },
-	{ "query, memlock, layout", look, false },
-	{ "update", update, false },
+	{ "arenas", arenas, 0, false },
+	{ "threads", threads, 0, true },
+	{ "old kernel", old_kernel, 0, false },
+	{ "pool, cloning", use_pool, 0, false },
+	{ "pool, direct", use_pool, IO_URING_EXT_POOL_NO_CLONE, false },
+	{ "pool, optional", use_pool, IO_URING_EXT_POOL_OPTIONAL, false },
+	{ "query, memlock, layout", look, 0, false },
+	{ "update", update, 0, false },
 };
 
 static bool run_once(unsigned s, enum call c, unsigned nth, int error)
@@ -510,6 +520,7 @@ static bool run_once(unsigned s, enum call c, unsigned nth, int error)
 	countdown = nth;
 	fault_errno = error;
 	fired = 0;
+	pool_flags = scenarios[s].pool_flags;
 	armed = 1;
 	scenarios[s].run();
 	armed = 0;

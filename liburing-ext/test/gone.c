@@ -23,6 +23,7 @@
 #define BYTES	16
 
 static struct io_uring_ext_error err;
+static bool by_region;		/* requests name the region, where they lie in one */
 
 enum when { BEFORE_ADD, BEFORE_SYNC, AFTER_SYNC };
 
@@ -111,7 +112,10 @@ static void start(struct state *s)
 		iov[0].iov_base = s->mem + LEN;
 	if (s->way->where == VECTORS_TWO)
 		iov[0].iov_base = s->other;
-	if (s->way->where < VECTORS) {
+	if (s->way->where < VECTORS && by_region) {
+		fixed = io_uring_ext_prep_read_region(s->r, sqe, s->id, s->pipe[0], s->target,
+						      len, 0);
+	} else if (s->way->where < VECTORS) {
 		fixed = io_uring_ext_prep_read(s->r, sqe, s->pipe[0], s->target, len, 0);
 	} else {
 		fixed = io_uring_ext_prep_readv(s->r, sqe, s->pipe[0], iov, 2, 0, 0);
@@ -411,18 +415,22 @@ static void check_added_again(void)
 
 int main(int argc, char **argv)
 {
-	unsigned i;
+	unsigned i, n = sizeof(ways) / sizeof(ways[0]);
+	const struct way *way;
 
-	for (i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
-		if (argc > 1 && strcmp(argv[1], ways[i].name))
+	for (i = 0; i < 2 * n; i++) {
+		by_region = i >= n;
+		way = &ways[i % n];
+		if ((argc > 1 && strcmp(argv[1], way->name)) ||
+		    (by_region && way->where >= VECTORS))
 			continue;
-		check_way(&ways[i]);
-		check_idle(&ways[i]);
-		check_remove_idle(&ways[i]);
-		check_detach(&ways[i], true);
-		check_detach(&ways[i], false);
-		if (ways[i].when == BEFORE_SYNC)
-			check_between_syncs(&ways[i]);
+		check_way(way);
+		check_idle(way);
+		check_remove_idle(way);
+		check_detach(way, true);
+		check_detach(way, false);
+		if (way->when == BEFORE_SYNC)
+			check_between_syncs(way);
 	}
 	check_many();
 	check_elsewhere();

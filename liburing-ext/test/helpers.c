@@ -359,7 +359,9 @@ const char *t_dir(void)
 }
 
 static const char *const public_names[] = { "uring-regbuf", "examples/regbuf-cat",
-					   "examples/regbuf-cp", "liburing-ext.so.0" };
+					   "examples/regbuf-cp", "examples/arena",
+					   "examples/arena-by-hand", "liburing-ext.so.0",
+					   "liburing.so.2" };
 #define NR_PUBLIC	(sizeof(public_names) / sizeof(public_names[0]))
 
 static void remove_public_dir(void)
@@ -387,7 +389,7 @@ static void copy(const char *name)
 	snprintf(path, sizeof(path), "%s/../%s", t_dir(), name);
 	in = open(path, O_RDONLY);
 	if (in < 0)
-		return;		/* static programs have no library */
+		return;		/* static programs have no library; this system's liburing */
 	snprintf(path, sizeof(path), "%s/%s", public_dir, name);
 	out = open(path, O_WRONLY | O_CREAT | O_EXCL, 0755);
 	CHECK(out >= 0);

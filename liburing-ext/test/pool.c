@@ -314,6 +314,45 @@ static void check_own_slots(__u32 flags, bool own_first)
 }
 
 /* A table of the caller's that is too small: clones make it longer, else an error. */
+/* Slots of 6, by regions that come and go: each has its place, and all are found again. */
+static void check_slots(void)
+{
+	struct io_uring_ext_pool *pool = pool_of(0, 6, 4096);
+	struct io_uring_ext_region_info info;
+	char *mem = map(16 * 4096), used[6];
+	int ids[6] = { -1, -1, -1, -1, -1, -1 };
+	unsigned i, n, nr, turn, seed = 1;
+
+	for (turn = 0; turn < 2000; turn++) {
+		seed = seed * 1103515245 + 12345;
+		i = (seed >> 16) % 6;
+		if (ids[i] >= 0) {
+			CHECK_EQ(io_uring_ext_pool_remove(pool, ids[i]), 0);
+			ids[i] = -1;
+			continue;
+		}
+		nr = 1 + (seed >> 20) % 2;
+		memset(used, 0, sizeof(used));
+		for (n = 0; n < 6; n++) {
+			if (ids[n] < 0)
+				continue;
+			CHECK_EQ(io_uring_ext_pool_region_info(pool, ids[n], &info), 0);
+			CHECK(info.first_slot + info.nr_slots <= 6);
+			while (info.nr_slots--)
+				CHECK(!used[info.first_slot + info.nr_slots]++);
+		}
+		for (n = 0; n + nr <= 6 && (used[n] || used[n + nr - 1]); n++)
+			;
+		ids[i] = add(pool, mem + 2 * i * 4096, nr * 4096);
+		if (n + nr > 6)
+			CHECK_EQ(ids[i], -ENOSPC);
+		else
+			CHECK_OK(ids[i], err);
+	}
+	CHECK_EQ(io_uring_ext_pool_destroy(pool), 0);
+	munmap(mem, 16 * 4096);
+}
+
 static void check_small_table(void)
 {
 	struct io_uring_ext_pool_stats stats;
@@ -473,6 +512,7 @@ int main(void)
 	check_own_slots(IO_URING_EXT_POOL_NO_CLONE, true);
 	check_own_slots(IO_URING_EXT_POOL_NO_CLONE, false);
 	check_small_table();
+	check_slots();
 	CHECK_EQ(t_as_nobody(7 * MiB, many_rings, NULL), 0);
 	for (i = 0; i < 5; i++) {
 		__u32 flags = kinds[i];

@@ -194,18 +194,18 @@ static void check_registered_fd(struct io_uring_ext_pool *pool)
 
 int main(void)
 {
-	struct io_uring_ext_pool_params p = { .nr_slots = 8, .max_buffer = 4 * MiB };
-	struct io_uring_ext_region region = { .len = 8 * MiB, .page_size = 4096 };
+	struct io_uring_ext_pool_params p = { .nr_slots = 8, .max_buffer = MiB };
+	struct io_uring_ext_region region = { .len = 2 * MiB, .page_size = 4096 };
 	const struct io_uring_ext_caps *caps;
 	struct io_uring_ext_pool *pool;
 	int vec;
 
-	if (!t_may_lock(10 * MiB, "8 MiB and more"))
+	if (!t_may_lock(4 * MiB, "3 MiB and more"))
 		return T_SKIP;
 	fd = t_file(65536);
-	mem = mmap(NULL, 9 * MiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	mem = mmap(NULL, 3 * MiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(mem != MAP_FAILED);
-	outside = mem + 8 * MiB;
+	outside = mem + 2 * MiB;
 	region.base = mem;
 	CHECK_OK(io_uring_ext_pool_create(&pool, &p, &err), err);
 	CHECK_EQ(io_uring_ext_pool_add(pool, &region, &err), 0);
@@ -214,16 +214,16 @@ int main(void)
 	caps = io_uring_ext_ring_caps(r);
 
 	check_rw(mem + 12345, 1);
-	check_rw(mem + 4 * MiB, 1);
-	check_rw(mem + 4 * MiB - 4096, 0);
+	check_rw(mem + MiB, 1);
+	check_rw(mem + MiB - 4096, 0);
 	check_rw(outside, 0);
 	vec = !!(caps->flags & IO_URING_EXT_CAP_VEC_FIXED);
-	check_vec(mem, mem + MiB, vec);
-	check_vec(mem, mem + 5 * MiB, 0);
+	check_vec(mem, mem + MiB / 2, vec);
+	check_vec(mem, mem + MiB + MiB / 2, 0);
 	check_vec(mem, outside, 0);
-	check_vec(mem + 4 * MiB - 100, mem, 0);
+	check_vec(mem + MiB - 100, mem, 0);
 	if (caps->flags & IO_URING_EXT_CAP_SEND_ZC) {
-		check_send_zc(mem + 5 * MiB, 1);
+		check_send_zc(mem + MiB + MiB / 2, 1);
 		check_send_zc(outside, 0);
 	}
 	check_lengths();

@@ -3,7 +3,7 @@
 #include "helpers.h"
 
 static char out[65536];
-static char cmd[4200], cat[4200], cp[4200];
+static char cmd[4200], cat[4200], cp[4200], arena[4200], by_hand[4200];
 
 static int run(const char *a, const char *b, const char *c, const char *d, const char *e,
 	       const char *f)
@@ -212,11 +212,44 @@ static void check_examples(void *arg)
 	close(fd2);
 }
 
+/* Both load the same, and add up what is in the file. */
+static void check_arenas(void *arg)
+{
+	const char *const programs[] = { by_hand, arena };
+	char from[] = "/tmp/uring-ext-from-XXXXXX", *data = malloc(3 * MiB + 17), want[20];
+	const char *with = arg ? "0 requests fixed, 17 plain" : "17 requests fixed, 0 plain";
+	unsigned long long sum = 0;
+	int fd = mkstemp(from);
+	size_t n;
+	unsigned i;
+
+	CHECK(fd >= 0 && data);
+	t_fill(data, 3 * MiB + 17, 0);
+	for (n = 0; n < 3 * MiB + 17; n++)
+		sum = sum * 31 + (unsigned char)data[n];
+	snprintf(want, sizeof(want), "%016llx\n", sum);
+	CHECK_EQ(write(fd, data, 3 * MiB + 17), 3 * MiB + 17);
+	for (i = 0; i < 2; i++) {
+		CHECK_EQ(run(programs[i], from, "3", NULL, NULL, NULL), 0);
+		CHECK(strstr(out, want));
+		CHECK(strstr(out, with));
+		CHECK_EQ(!!strstr(out, "without registered buffers: "), !!arg);
+		CHECK_EQ(run(programs[i], "/nonexistent", NULL, NULL, NULL, NULL), 1);
+		CHECK_EQ(run(programs[i], from, "0", NULL, NULL, NULL), 2);
+		CHECK_EQ(run(programs[i], NULL, NULL, NULL, NULL, NULL), 2);
+	}
+	free(data);
+	unlink(from);
+	close(fd);
+}
+
 static void programs_in(const char *dir)
 {
 	snprintf(cmd, sizeof(cmd), "%s/uring-regbuf", dir);
 	snprintf(cat, sizeof(cat), "%s/examples/regbuf-cat", dir);
 	snprintf(cp, sizeof(cp), "%s/examples/regbuf-cp", dir);
+	snprintf(arena, sizeof(arena), "%s/examples/arena", dir);
+	snprintf(by_hand, sizeof(by_hand), "%s/examples/arena-by-hand", dir);
 }
 
 /* All of the output arrives, or that it did not is told. */
@@ -335,6 +368,7 @@ int main(void)
 		check_probe();
 		check_arguments();
 		check_examples(NULL);
+		check_arenas(NULL);
 	}
 	programs_in(t_public_dir());
 	if (t_as_nobody(0, no_memory_to_lock, NULL))
@@ -342,5 +376,8 @@ int main(void)
 	if (t_as_nobody(8 * MiB, info_as_nobody, NULL))
 		return 1;
 	/* Enough for rings (some kernels charge them, and let go late), not for a pool */
-	return t_is_root() ? t_as_nobody(512 * KiB, check_examples, cmd) : 0;
+	if (!t_is_root())
+		return 0;
+	return t_as_nobody(512 * KiB, check_examples, cmd) ||
+	       t_as_nobody(512 * KiB, check_arenas, cmd);
 }

@@ -84,7 +84,7 @@ static void check_region(int map_flags, __u32 pool_flags, __u64 tag)
 	struct io_uring ring;
 	struct iovec iov = { region.base, 100 };
 	char byte;
-	int ret;
+	int ret, id;
 
 	CHECK(region.base != MAP_FAILED);
 	CHECK_OK(io_uring_ext_pool_create(&pool, &p, &err), err);
@@ -101,7 +101,8 @@ static void check_region(int map_flags, __u32 pool_flags, __u64 tag)
 
 	/* ... but a source. */
 	region.flags = IO_URING_EXT_REGION_READONLY;
-	CHECK_OK(io_uring_ext_pool_add(pool, &region, &err), err);
+	id = io_uring_ext_pool_add(pool, &region, &err);
+	CHECK_OK(id, err);
 	CHECK_OK(io_uring_ext_ring_sync(r, &err), err);
 	CHECK_EQ(get(&ring, 0).flags & IO_URING_EXT_LAYOUT_READONLY, IO_URING_EXT_LAYOUT_READONLY);
 	CHECK_EQ(write_through(&ring, r, out, (char *)region.base + 5000, 1000), 1);
@@ -114,11 +115,14 @@ static void check_region(int map_flags, __u32 pool_flags, __u64 tag)
 	CHECK_EQ(t_io(&ring), -EFAULT);
 	CHECK_EQ(io_uring_ext_prep_read(r, io_uring_get_sqe(&ring), in, region.base, 100, 0), 0);
 	CHECK_EQ(t_io(&ring), -EFAULT);
+	CHECK_EQ(io_uring_ext_prep_read_region(r, io_uring_get_sqe(&ring), id, in, region.base, 100,
+					       0), 0);
+	CHECK_EQ(t_io(&ring), -EFAULT);
 	CHECK_EQ(io_uring_ext_prep_readv(r, io_uring_get_sqe(&ring), in, &iov, 1, 0, 0), 0);
 	CHECK_EQ(t_io(&ring), -EFAULT);
 	CHECK_EQ(io_uring_ext_ring_stats(r, &stats), 0);
 	CHECK_EQ(stats.fixed, 1);
-	CHECK_EQ(stats.plain_unable, 2);
+	CHECK_EQ(stats.plain_unable, 3);
 	t_check_bytes(region.base, 64 * KiB, 0);
 
 	CHECK_EQ(io_uring_ext_ring_detach(r), 0);

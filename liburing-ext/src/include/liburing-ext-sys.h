@@ -3,7 +3,8 @@
  * liburing-ext: registered buffers of any size, for any number of rings.
  *
  * All of the library's interface, without liburing's headers and without inline
- * functions, for other languages to bind.  C and C++ programs include liburing-ext.h.
+ * functions, for other languages to bind; two files that it includes have the families
+ * that stand by themselves.  C and C++ programs include liburing-ext.h.
  *
  * Concepts
  *
@@ -43,7 +44,7 @@
  *          request is complete.  See "When memory may be freed".
  *
  *  slab    Equal slices of a region that never straddle, handed out and taken
- *          back without a lock.
+ *          back without a lock.  Several slabs side by side are size classes.
  *
  *  run     A physically contiguous range inside one folio: what the kernel
  *          holds one reference on.  Fewer and larger runs are cheaper.
@@ -69,8 +70,8 @@
  *  io_uring_ext_pool_region_info() gives -ENOENT then, io_uring_ext_pool_wait_gone()
  *  returns, and the call that was the last one needed says so.
  *
- *  Order of teardown: complete the requests, detach the rings, exit them, destroy the
- *  slabs, destroy the pool, free the arenas.
+ *  Order of teardown: complete the requests, destroy the buffer rings, detach the rings,
+ *  exit them, destroy the slabs and classes, destroy the pool, free the arenas.
  *
  * Rules for threads
  *
@@ -756,246 +757,19 @@ int io_uring_ext_prep_send_zc(struct io_uring_ext_ring *r, struct io_uring_sqe *
 			      int sockfd, const void *buf, unsigned len, int msg_flags,
 			      unsigned zc_flags);
 
-/* ---- slab: slices that never straddle ------------------------------------- */
-
-struct io_uring_ext_slab;
-
-/* Flags of io_uring_ext_slab_create() */
 /*
- * Catch double put and use after put: free slices are filled with a pattern, which
- * get checks.  Costs a write and a read of every slice; a slice that was written
- * while free is counted in stats.damaged and not handed out again.  Not for a region
- * with IO_URING_EXT_REGION_READONLY: there is nothing that could be written.
+ * The same where the caller knows the region, by the id that io_uring_ext_pool_add() or
+ * io_uring_ext_pool_lookup() gave: quicker, since nothing is searched for.  A wrong id does
+ * no harm: the result is the same as without.
  */
-#define IO_URING_EXT_SLAB_DEBUG		(1U << 0)
+int io_uring_ext_prep_read_region(struct io_uring_ext_ring *r, struct io_uring_sqe *sqe,
+				  int id, int fd, void *buf, unsigned nbytes, __u64 offset);
+int io_uring_ext_prep_write_region(struct io_uring_ext_ring *r, struct io_uring_sqe *sqe,
+				   int id, int fd, const void *buf, unsigned nbytes,
+				   __u64 offset);
 
-struct io_uring_ext_slab_params {
-	__u64 offset;			/* bytes of the region before the slab */
-	__u64 len;			/* bytes of the slab; 0: the rest of the region */
-	__u64 slice;			/* bytes of a slice */
-	__u64 align;			/* of slices, a power of two; 0: none, as the region */
-	__u32 flags;			/* IO_URING_EXT_SLAB_* */
-	__u32 resv32;
-	__u64 resv[4];
-};
-
-/*
- * Cut a part of region @id of @pool into slices.  As long as the slab lives that part
- * is its own, and the region cannot be removed.
- *
- * -EINVAL  slice is 0, or larger than the part or its slots; the part is not inside;
- *          align no power of two, or larger than a slot; unknown flags; DEBUG for a
- *          READONLY region.
- * -ENOENT  no such region, or it is being removed.
- * -EEXIST  another slab has some of the part.
- * -EOVERFLOW  2^32 - 1 slices or more.
- * -ENOMEM  no memory for bookkeeping (4 bytes a slice, 5 with DEBUG).
- */
-int io_uring_ext_slab_create_part(struct io_uring_ext_slab **slab,
-				  struct io_uring_ext_pool *pool, int id,
-				  const struct io_uring_ext_slab_params *p);
-
-/* All of the region, in slices without alignment. */
-int io_uring_ext_slab_create(struct io_uring_ext_slab **slab,
-			     struct io_uring_ext_pool *pool, int id, size_t slice,
-			     unsigned flags);
-
-/*
- * The same for memory without a pool, of which nobody knows whether another has it.  No
- * slice crosses a multiple of @boundary counted from @base; 0: no boundaries.
- */
-int io_uring_ext_slab_create_mem(struct io_uring_ext_slab **slab, void *base,
-				 size_t len, size_t slice, size_t boundary,
-				 unsigned flags);
-
-/* -EBUSY: slices are still handed out, or there are caches; nothing happened. */
-int io_uring_ext_slab_destroy(struct io_uring_ext_slab *slab);
-
-/* A slice, or NULL if all are handed out.  Lock-free; any thread. */
-void *io_uring_ext_slab_get(struct io_uring_ext_slab *slab);
-
-/*
- * A slice in *@slice; if all are handed out wait for one, @timeout_ns nanoseconds at
- * most (IO_URING_EXT_UNLIMITED: as long as it takes).
- *
- * -ETIMEDOUT  none came back.
- * -ESHUTDOWN  the slab is drained: io_uring_ext_slab_drain().
- */
-int io_uring_ext_slab_get_wait(struct io_uring_ext_slab *slab, void **slice,
-			       __u64 timeout_ns);
-
-/*
- * Give a slice back; any address inside it will do.  Any thread; lock-free but for
- * waking those that wait.
- * -EINVAL    not an address of a slice.
- * -EALREADY  it is not handed out (DEBUG only; without it this corrupts the slab,
- *            as it does with any allocator).
- */
-int io_uring_ext_slab_put(struct io_uring_ext_slab *slab, void *ptr);
-
-/*
- * Hand out no more slices, for good, and wait until all are back.
- * -ETIMEDOUT  some are not; it can be called again.
- */
-int io_uring_ext_slab_drain(struct io_uring_ext_slab *slab, __u64 timeout_ns);
-
-/*
- * A cache of slices for one thread, which gets and puts them without atomic
- * operations.  Slices in it count as handed out; while somebody waits for a slice, or the
- * slab is drained, slices are not kept.  With DEBUG nothing is kept.
- */
-struct io_uring_ext_slab_cache;
-
-#define IO_URING_EXT_SLAB_CACHE_MAX	4096U
-
-/* @slices are kept at most; 0: 32. */
-int io_uring_ext_slab_cache_create(struct io_uring_ext_slab_cache **cache,
-				   struct io_uring_ext_slab *slab, unsigned slices);
-/* Gives back what is in it. */
-void io_uring_ext_slab_cache_destroy(struct io_uring_ext_slab_cache *cache);
-void *io_uring_ext_slab_cache_get(struct io_uring_ext_slab_cache *cache);
-/* An address that is in no slice is found out when the slab gets it back. */
-int io_uring_ext_slab_cache_put(struct io_uring_ext_slab_cache *cache, void *ptr);
-
-struct io_uring_ext_slab_stats {
-	__u64 slices;
-	__u64 in_use;
-	size_t slice;			/* bytes */
-	size_t wasted;			/* bytes before boundaries and at the end */
-	__u64 gets;			/* that gave a slice */
-	__u64 empty;			/* gets that found none */
-	__u64 double_puts;		/* DEBUG */
-	__u64 damaged;			/* DEBUG */
-	__u64 resv[2];
-};
-
-int io_uring_ext_slab_stats(const struct io_uring_ext_slab *slab,
-			    struct io_uring_ext_slab_stats *stats);
-
-/* ---- O_DIRECT: what a file asks of memory ---------------------------------- */
-
-struct io_uring_ext_direct {
-	__u32 mem_align;		/* of addresses, bytes */
-	__u32 offset_align;		/* of offsets in the file, and of lengths */
-	__u32 source;			/* enum io_uring_ext_source */
-	__u32 resv32;
-	__u64 resv[3];
-};
-
-/*
- * What direct I/O on @fd needs; slices with @mem_align as their alignment fit any such
- * file.  Kernel needed: 6.1; before it, and on file systems that do not tell, the page
- * size is IO_URING_EXT_ASSUMED.
- *
- * -EOPNOTSUPP  the file has no direct I/O.
- * -EINVAL      @direct is NULL.
- * Others       from statx(2).
- */
-int io_uring_ext_direct_query(int fd, struct io_uring_ext_direct *direct);
-
-/* 1: @len bytes at @buf can be read or written directly at @offset; 0: not. */
-int io_uring_ext_direct_fits(const struct io_uring_ext_direct *direct, const void *buf,
-			     __u64 len, __u64 offset);
-
-/* ---- layout: how a buffer lies in memory ----------------------------------- */
-
-/* How a layout was found out. */
-enum io_uring_ext_layout_source {
-	IO_URING_EXT_LAYOUT_KERNEL = 0,	/* told by the kernel's buffer table */
-	IO_URING_EXT_LAYOUT_PAGEMAP,	/* estimate: page frames (root) */
-	IO_URING_EXT_LAYOUT_SMAPS,	/* estimate: page sizes in smaps */
-};
-
-/* io_uring_ext_layout.flags */
-#define IO_URING_EXT_LAYOUT_ESTIMATE	(1U << 0) /* not told by the kernel */
-/* interior runs are one size; told by the kernel: all runs are, or there are no interior ones */
-#define IO_URING_EXT_LAYOUT_UNIFORM	(1U << 1)
-#define IO_URING_EXT_LAYOUT_READONLY	(1U << 2)
-#define IO_URING_EXT_LAYOUT_KBUF	(1U << 3) /* the kernel's own memory */
-
-struct io_uring_ext_layout {
-	enum io_uring_ext_layout_source source;
-	__u32 flags;			/* IO_URING_EXT_LAYOUT_* */
-	__u64 len;			/* bytes looked at */
-	__u64 present;			/* of them in memory */
-	__u64 runs;
-	__u64 smallest;			/* bytes of the smallest and largest run */
-	__u64 largest;
-	/* IO_URING_EXT_UNLIMITED where the kernel does not tell */
-	__u64 metadata;			/* bytes of the kernel's tables: none tells */
-	/* Bytes that registering added to what counts towards RLIMIT_MEMLOCK */
-	__u64 charged;
-	__u64 resv[4];
-};
-
-/*
- * The layout of entry @index of @ring, which was registered as @len bytes at @base;
- * from the kernel where IO_URING_EXT_CAP_LAYOUT is there, which then knows @base and
- * @len itself; else as io_uring_ext_layout_estimate().  The kernel counts the runs
- * when it is asked: not for the path of requests.
- *
- * From the kernel:
- * -EINVAL  beyond the end of the table.
- * -ENOENT  the entry is empty.
- * -ENXIO   there is no table.
- * -EEXIST  the ring belongs to another thread (IORING_SETUP_SINGLE_ISSUER).
- */
-int io_uring_ext_layout(struct io_uring *ring, unsigned index, const void *base,
-			size_t len, struct io_uring_ext_layout *layout);
-
-/*
- * Estimate the runs of @len bytes at @base of process @pid (0: this one) from
- * /proc: by page frames and their flags where the caller may see them
- * (CAP_SYS_ADMIN), else from the page sizes that smaps shows.  If @map is not NULL,
- * @cells bytes are written: cell i describes the i-th of @cells equal parts as the
- * log2 of the smallest run that touches it, 0 where a page is not present.
- *
- * -EINVAL  no range, or @map without @cells.
- * -ENOENT  the range is not mapped.
- * -ESRCH, -EACCES ...  from opening /proc.
- */
-int io_uring_ext_layout_estimate(pid_t pid, const void *base, size_t len,
-				 struct io_uring_ext_layout *layout,
-				 unsigned char *map, unsigned cells);
-
-/* ---- update: all or a reason ----------------------------------------------- */
-
-/* io_uring_ext_update.flags */
-#define IO_URING_EXT_UPDATE_UNDO	(1U << 0) /* all or nothing */
-
-struct io_uring_ext_update {
-	__u32 off;			/* first entry */
-	__u32 nr;			/* number of entries */
-	const struct iovec *iovecs;	/* {NULL, 0} empties an entry */
-	const __u64 *tags;		/* NULL: none */
-	/*
-	 * With UNDO: what the entries hold now, put back if a later one fails (the
-	 * kernel cannot be asked).  NULL: they are empty now.
-	 */
-	const struct iovec *old_iovecs;
-	const __u64 *old_tags;
-	__u32 flags;			/* IO_URING_EXT_UPDATE_* */
-	__u32 resv32;
-	__u64 resv[2];
-};
-
-/*
- * Change entries of a ring's buffer table.  The kernel stops at the first entry
- * that fails and reports only how far it came; this goes on, and so learns why.
- *
- * 0 when all @nr entries are changed.  Else the errno of the entry that failed;
- * err->entry is its index in the table, err->done the entries that are changed
- * (0 after a successful undo; if the undo failed too, err->stage is
- * IO_URING_EXT_STAGE_UNDO, and err->text says why).  Registering a region of several
- * slots is undone, and tells, in the same way.
- *
- * -EINVAL  nothing to do, beyond the table, or a tag for an empty entry.
- * -ENXIO   the ring has no table.
- * -ENOMEM, -EFAULT, -EOVERFLOW, -EACCES, -EEXIST  as for registering.
- */
-int io_uring_ext_update_buffers(struct io_uring *ring,
-				const struct io_uring_ext_update *up,
-				struct io_uring_ext_error *err);
+#include "liburing-ext-slab.h"	/* slices, size classes, provided buffers */
+#include "liburing-ext-layout.h"	/* O_DIRECT, layouts, updates of tables */
 
 #ifdef __cplusplus
 }
