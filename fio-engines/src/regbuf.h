@@ -311,8 +311,8 @@ struct regbuf_share {
 	pthread_mutex_t lock;		/* of what follows, up to users */
 	struct regbuf_arena arena;
 	struct io_uring source;
-	bool has_source;
 	unsigned int users;		/* jobs that have the arena now */
+	unsigned int source_users;	/* and that clone from the source: it is there for them */
 
 	unsigned int jobs;		/* that will have it, have it, or have had it */
 	unsigned int left;		/* of them, all but those that have had it */
@@ -350,6 +350,9 @@ struct regbuf {
 	bool has_ring;
 	enum regbuf_phase phase;
 	struct regbuf_io_figures io;
+	struct io_u *issuing;		/* reg_mode=register: begins with the next call */
+	uint64_t call_start;		/* ns */
+	uint64_t call_end;
 
 	/* places */
 	size_t stride;
@@ -377,6 +380,7 @@ struct regbuf {
 	size_t scratch_size;
 	struct regbuf_locked locked_before;
 	struct regbuf_share *share;
+	bool uses_source;		/* is one of its source_users */
 	unsigned int nr_jobs;		/* that share it */
 	struct regbuf_arena *arena;	/* its arena */
 	uint64_t random;		/* state of the generator, for places */
@@ -388,6 +392,16 @@ struct regbuf {
 	bool has_layout;
 };
 
+/*
+ * Now a call begins that is timed, and with it what fio times, if that is one of its writes
+ * or trims: what has to be done before was done before.
+ */
+uint64_t regbuf_begin(struct regbuf *rb);
+/* io_uring_register(2), and nothing else, from rb->call_start to rb->call_end; or -errno. */
+int regbuf_call(struct regbuf *rb, const struct io_uring *ring, unsigned int op, const void *arg,
+		unsigned int nr_args);
+/* Count the last of these. */
+void regbuf_count_call(struct regbuf *rb, enum regbuf_figure f, uint64_t slots, uint64_t bytes);
 /* Count a call that took from @start to @end. */
 void regbuf_count(struct regbuf *rb, enum regbuf_figure f, uint64_t start, uint64_t end,
 		  uint64_t slots, uint64_t bytes);
