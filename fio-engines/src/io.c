@@ -191,11 +191,11 @@ static void prep_rw(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *s
 {
 	if (rb->moves)
 		move(rb, io_u);
-	if (rb->o->mode == REGBUF_MODE_SEND) {
+	if (rb->o->reg_mode == REGBUF_MODE_SEND) {
 		regbuf_send_prep(rb, io_u, sqe, is_fixed(rb));
 		return;
 	}
-	if (rb->o->nops) {
+	if (rb->o->nop) {
 		prep_nop(io_u, sqe, rb->units[io_u->index].slot, is_fixed(rb));
 		return;
 	}
@@ -280,7 +280,7 @@ static void wait_until_taken(struct regbuf *rb)
 {
 	struct io_uring_sq *sq = &rb->ring.sq;
 
-	if (!rb->o->sqpoll_thread)
+	if (!rb->o->sqthread_poll)
 		return;
 	while (io_uring_smp_load_acquire(sq->khead) != *sq->ktail) {
 		if (io_uring_smp_load_acquire(sq->kflags) & IORING_SQ_NEED_WAKEUP)
@@ -460,7 +460,7 @@ int regbuf_io_commit(struct thread_data *td)
 
 	if (!nr)
 		return 0;
-	ret = rb->o->sqpoll_thread ? submit_sqpoll(td) : submit(td);
+	ret = rb->o->sqthread_poll ? submit_sqpoll(td) : submit(td);
 	if (!ret && (rb->o->churn || rb->o->churn_rate) && !rb->queued) {
 		ret = -churn_after(rb, nr);
 		if (ret)
@@ -567,7 +567,7 @@ int regbuf_io_getevents(struct thread_data *td, unsigned int min, unsigned int m
 		if (events >= min && (events || entered))
 			return events;
 		entered = true;
-		if (rb->o->sqpoll_thread)
+		if (rb->o->sqthread_poll)
 			ret = wait_sqpoll(rb);
 		else
 			ret = io_uring_enter(rb->ring.ring_fd, 0, min - events,

@@ -105,22 +105,24 @@ enum regbuf_figure {
 	REGBUF_NR_FIGURES,
 };
 
+/* In fio it is an instruction, here it is an option. */
+#undef nop
+
 /* Filled by options.c; the first member is fio's, and not at offset 0. */
 struct regbuf_options {
 	struct thread_data *td;
 	char *text;			/* of the option that is read now */
-	unsigned int bad_flag;		/* one had a value that it cannot have */
 
 	unsigned int hipri;
 	unsigned int fixedbufs;
 	unsigned int fixed_percentage;
 	unsigned int registerfiles;
-	unsigned int sqpoll_thread;
+	unsigned int sqthread_poll;
 	unsigned int sqpoll_set;
-	unsigned int sqpoll_cpu;
+	unsigned int sqthread_poll_cpu;
 	unsigned int nonvectored;
 	unsigned int force_async;
-	unsigned int nops;
+	unsigned int nop;
 	unsigned int trim_async;
 	unsigned int cmdprio_percentage;
 	unsigned int cmdprio_class;
@@ -132,7 +134,7 @@ struct regbuf_options {
 	unsigned int segments;
 	unsigned int segments_scatter;
 
-	unsigned int mode;
+	unsigned int reg_mode;
 	char *send_to;
 	unsigned int send_zc;
 	unsigned long long arena_size;
@@ -168,6 +170,8 @@ const char *regbuf_mem_name(unsigned int mem);
 const char *regbuf_mode_name(unsigned int mode);
 const char *regbuf_op_name(unsigned int op);
 
+/* Is each option that is set one for this mode?  0 or EINVAL, and the reason is said. */
+int regbuf_check_modes(const struct regbuf_options *o);
 /* check.c: do the options make sense together?  0 or EINVAL, and the reason is said. */
 int regbuf_check_options(struct thread_data *td);
 

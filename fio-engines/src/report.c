@@ -238,7 +238,7 @@ static void put_job(FILE *f, const struct regbuf *rb)
 	fprintf(f, ",\"job_number\":%u,", rb->td->thread_number);
 	put_string(f, "fio", fio_version_string);
 	fputc(',', f);
-	put_string(f, "mode", regbuf_mode_name(o->mode));
+	put_string(f, "mode", regbuf_mode_name(o->reg_mode));
 	fprintf(f, ",\"fixedbufs\":%s,",
 		o->fixedbufs ? "true" : "false");
 	put_string(f, "reg_op", regbuf_op_name(o->reg_op));
