@@ -129,6 +129,26 @@ static int check_segments(struct thread_data *td)
 	return 0;
 }
 
+/* What a command of the device's has no room for. */
+static int check_cmd(struct thread_data *td)
+{
+	const struct regbuf_options *o = td->eo;
+
+	if (o->cmd_type == REGBUF_CMD_NONE)
+		return 0;
+	if (td->o.odirect)
+		return fail("cmd_type=nvme needs direct=0: the device's file is no block device, and "
+			    "nothing is cached");
+	if (td_trim(td))
+		return fail("cmd_type=nvme: trims are not passed through");
+	if (o->segments > 1 || o->nop || o->hipri || o->nowait || o->uncached || o->atomic_writes ||
+	    o->cmdprio_percentage || o->cmdprio_bssplit ||
+	    o->nonvectored != REGBUF_NONVECTORED_AUTO)
+		return fail("segments, nonvectored, nop, hipri, nowait, uncached, atomic_writes and "
+			    "cmdprio do not go with cmd_type");
+	return 0;
+}
+
 static int check_io(struct thread_data *td)
 {
 	const struct regbuf_options *o = td->eo;
@@ -160,7 +180,9 @@ static int check_io(struct thread_data *td)
 		return fail("arena_skew is less than a page");
 	if ((o->cmdprio || o->cmdprio_class) && !o->cmdprio_percentage)
 		return fail("cmdprio and cmdprio_class need cmdprio_percentage");
-	ret = check_churn(td);
+	ret = check_cmd(td);
+	if (!ret)
+		ret = check_churn(td);
 	return ret ? ret : check_segments(td);
 }
 

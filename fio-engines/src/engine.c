@@ -93,6 +93,12 @@ static int get_file_size(struct thread_data *td, struct fio_file *f)
 		if (o->arena_share && !td->pid && regbuf_share_join(td))
 			return 1;
 	}
+	if (o->cmd_type == REGBUF_CMD_NVME) {
+		ret = regbuf_nvme_get_size(td, f);
+		if (ret)
+			td_verror(td, ret, "regbuf cmd_type");
+		return ret;
+	}
 	if (o->reg_mode == REGBUF_MODE_IO)
 		return generic_get_file_size(td, f);
 	/* The arena is the file, or the socket, and there is no other */
@@ -327,6 +333,10 @@ static int init_ring(struct regbuf *rb)
 		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
 	if (o->hipri)
 		flags |= IORING_SETUP_IOPOLL;
+	if (o->cmd_type == REGBUF_CMD_NVME) {
+		flags |= IORING_SETUP_SQE128 | IORING_SETUP_CQE32;
+		rb->big_shift = 1;
+	}
 	if (o->sqthread_poll) {
 		flags |= IORING_SETUP_SQPOLL;
 		flags &= ~(IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN);
@@ -361,6 +371,11 @@ static void choose_nonvectored(struct regbuf *rb)
 	rb->o->nonvectored = REGBUF_NONVECTORED_OFF;
 	if (rb->o->segments > 1)
 		return;
+	/* A kernel that passes commands through is newer than these */
+	if (rb->o->cmd_type != REGBUF_CMD_NONE) {
+		rb->o->nonvectored = REGBUF_NONVECTORED_ON;
+		return;
+	}
 	probe = io_uring_get_probe_ring(&rb->ring);
 	if (!probe)
 		return;
@@ -484,7 +499,8 @@ static int post_init_io_mode(struct regbuf *rb, size_t slot_size)
 		return ret;
 	choose_nonvectored(rb);
 	take_over_refill(rb);
-	memset(rb->ring.sq.sqes, 0, rb->ring.sq.ring_entries * sizeof(*rb->ring.sq.sqes));
+	memset(rb->ring.sq.sqes, 0,
+	       (rb->ring.sq.ring_entries << rb->big_shift) * sizeof(*rb->ring.sq.sqes));
 	if (!rb->moves && rb->arena->memory == rb->arena->size)
 		apart = rb->nr_turns;
 	fill_places(rb, apart);
@@ -592,8 +608,8 @@ static void cleanup(struct thread_data *td)
 		regbuf_slots_release(rb);
 		ret = regbuf_io_wait_tags(rb);
 		io_uring_queue_exit(&rb->ring);
-		regbuf_source_release(rb);
 	}
+	regbuf_source_release(rb);
 	ret2 = regbuf_report(rb);
 	if (ret || ret2)
 		td_verror(td, ret ? ret : ret2, "regbuf cleanup");

@@ -211,6 +211,10 @@ struct fio_option regbuf_option_table[] = {
 		VALUE("1", REGBUF_NONVECTORED_ON, "READ and WRITE")),
 	NUMBER(force_async, 0, MAX_COUNT, IO | SEND, NULL, "Force async",
 		"Set IOSQE_ASYNC on every Nth request"),
+	WORD(cmd_type, IO, "none", "Commands passed through",
+		"Reads and writes are commands for the device's driver (IORING_OP_URING_CMD)",
+		VALUE("none", REGBUF_CMD_NONE, "None: they are requests of the kernel's"),
+		VALUE("nvme", REGBUF_CMD_NVME, "NVMe, on a device like /dev/ng0n1 (Linux 6.1)")),
 	NUMBER(cmdprio_percentage, 0, 100, IO, NULL, "Share of requests with a priority",
 		"So many of 100 requests have the priority of cmdprio_class and cmdprio, "
 		"reads and writes alike"),

@@ -79,6 +79,11 @@ enum regbuf_nonvectored {
 	REGBUF_NONVECTORED_ON,
 };
 
+enum regbuf_cmd {
+	REGBUF_CMD_NONE = 1,
+	REGBUF_CMD_NVME,
+};
+
 enum regbuf_place {
 	REGBUF_PLACE_RANDOM = 1,
 	REGBUF_PLACE_SEQUENTIAL,
@@ -122,6 +127,7 @@ struct regbuf_options {
 	unsigned int sqthread_poll_cpu;
 	unsigned int nonvectored;
 	unsigned int force_async;
+	unsigned int cmd_type;
 	unsigned int nop;
 	unsigned int trim_async;
 	unsigned int cmdprio_percentage;
@@ -316,7 +322,8 @@ struct regbuf_share {
 	struct regbuf_arena arena;
 	struct io_uring source;
 	unsigned int users;		/* jobs that have the arena now */
-	unsigned int source_users;	/* and that clone from the source: it is there for them */
+	unsigned int source_users;	/* of them, all that may still clone */
+	bool has_source;
 
 	unsigned int jobs;		/* that will have it, have it, or have had it */
 	unsigned int left;		/* of them, all but those that have had it */
@@ -352,6 +359,7 @@ struct regbuf {
 	bool moves;			/* places change */
 	bool refills;			/* and get new data, instead of fio's doing it */
 	bool has_ring;
+	unsigned int big_shift;		/* 1: entries of the rings are of twice the size */
 	enum regbuf_phase phase;
 	struct regbuf_io_figures io;
 	struct io_u *issuing;		/* reg_mode=register: begins with the next call */
@@ -384,7 +392,6 @@ struct regbuf {
 	size_t scratch_size;
 	struct regbuf_locked locked_before;
 	struct regbuf_share *share;
-	bool uses_source;		/* is one of its source_users */
 	unsigned int nr_jobs;		/* that share it */
 	struct regbuf_arena *arena;	/* its arena */
 	uint64_t random;		/* state of the generator, for places */
@@ -428,7 +435,7 @@ int regbuf_share_get(struct regbuf *rb, size_t size);
 void regbuf_share_put(struct regbuf *rb);
 /* Register the slots in the source, if that is not done yet. */
 int regbuf_source_prepare(struct regbuf *rb);
-/* Unregister them, if this is the last job that uses the source. */
+/* The job clones no more: unregister them if it is the last.  Once for each. */
 void regbuf_source_release(struct regbuf *rb);
 /* Register them in the source again. */
 int regbuf_source_replace(struct regbuf *rb, unsigned int first, unsigned int nr);

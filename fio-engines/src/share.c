@@ -106,6 +106,7 @@ int regbuf_share_get(struct regbuf *rb, size_t size)
 		ret = regbuf_arena_alloc(&s->arena, rb->td, size);
 	if (!ret) {
 		s->users++;
+		s->source_users++;
 		rb->arena = &s->arena;
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -116,14 +117,14 @@ void regbuf_source_release(struct regbuf *rb)
 {
 	struct regbuf_share *s = rb->share;
 
-	if (!rb->uses_source)
+	if (!rb->arena)
 		return;
-	rb->uses_source = false;
 	pthread_mutex_lock(&s->lock);
-	if (!--s->source_users) {
+	if (!--s->source_users && s->has_source) {
 		regbuf_call(rb, &s->source, IORING_UNREGISTER_BUFFERS, NULL, 0);
 		regbuf_count_call(rb, REGBUF_UNREGISTER, rb->slots.nr, rb->arena->size);
 		io_uring_queue_exit(&s->source);
+		s->has_source = false;
 	}
 	pthread_mutex_unlock(&s->lock);
 }
@@ -179,12 +180,9 @@ int regbuf_source_prepare(struct regbuf *rb)
 	int ret = 0;
 
 	pthread_mutex_lock(&s->lock);
-	if (!s->source_users)
+	if (!s->has_source)
 		ret = source_make(rb);
-	if (!ret) {
-		s->source_users++;
-		rb->uses_source = true;
-	}
+	s->has_source = !ret;
 	pthread_mutex_unlock(&s->lock);
 	return ret;
 }
