@@ -318,14 +318,14 @@ struct regbuf_slots {
 /* ---- share.c: the arena, and the ring that it is cloned from ------------------ */
 
 struct regbuf_share {
-	pthread_mutex_t lock;		/* of what follows, up to users */
+	pthread_mutex_t lock;		/* of what follows, up to may_clone */
 	struct regbuf_arena arena;
 	struct io_uring source;
-	unsigned int users;		/* jobs that have the arena now */
-	unsigned int source_users;	/* of them, all that may still clone */
 	bool has_source;
+	bool has_arena;
+	unsigned int may_clone;		/* jobs, also those that fio has not begun yet */
 
-	unsigned int jobs;		/* that will have it, have it, or have had it */
+	unsigned int jobs;		/* that will have the arena, have it, or have had it */
 	unsigned int left;		/* of them, all but those that have had it */
 	unsigned int groupid;
 	char name[256];			/* of the job, "" if nothing is shared */

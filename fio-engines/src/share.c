@@ -71,6 +71,7 @@ int regbuf_share_join(struct thread_data *td)
 	if (s) {
 		s->jobs++;
 		s->left++;
+		s->may_clone++;
 	}
 	pthread_mutex_unlock(&shares_lock);
 	return s ? 0 : ENOMEM;
@@ -84,6 +85,7 @@ int regbuf_share_init(struct regbuf *rb)
 			return ENOMEM;
 		rb->share->jobs = 1;
 		rb->share->left = 1;
+		rb->share->may_clone = 1;
 		return 0;
 	}
 	pthread_mutex_lock(&shares_lock);
@@ -102,13 +104,11 @@ int regbuf_share_get(struct regbuf *rb, size_t size)
 	int ret = 0;
 
 	pthread_mutex_lock(&s->lock);
-	if (!s->users)
+	if (!s->has_arena)
 		ret = regbuf_arena_alloc(&s->arena, rb->td, size);
-	if (!ret) {
-		s->users++;
-		s->source_users++;
+	s->has_arena = !ret;
+	if (!ret)
 		rb->arena = &s->arena;
-	}
 	pthread_mutex_unlock(&s->lock);
 	return ret;
 }
@@ -117,12 +117,12 @@ void regbuf_source_release(struct regbuf *rb)
 {
 	struct regbuf_share *s = rb->share;
 
-	if (!rb->arena)
+	if (!s)
 		return;
 	pthread_mutex_lock(&s->lock);
-	if (!--s->source_users && s->has_source) {
+	if (!--s->may_clone && s->has_source) {
 		regbuf_call(rb, &s->source, IORING_UNREGISTER_BUFFERS, NULL, 0);
-		regbuf_count_call(rb, REGBUF_UNREGISTER, rb->slots.nr, rb->arena->size);
+		regbuf_count_call(rb, REGBUF_UNREGISTER, rb->slots.nr, s->arena.size);
 		io_uring_queue_exit(&s->source);
 		s->has_source = false;
 	}
@@ -137,11 +137,7 @@ void regbuf_share_put(struct regbuf *rb)
 	rb->share = NULL;
 	if (!s)
 		return;
-	pthread_mutex_lock(&s->lock);
-	if (rb->arena && !--s->users)
-		regbuf_arena_free(&s->arena);
 	rb->arena = NULL;
-	pthread_mutex_unlock(&s->lock);
 	pthread_mutex_lock(&shares_lock);
 	last = !--s->left;
 	for (link = &shares; last && *link; link = &(*link)->next) {
@@ -151,8 +147,11 @@ void regbuf_share_put(struct regbuf *rb)
 		}
 	}
 	pthread_mutex_unlock(&shares_lock);
-	if (last)
-		free(s);
+	if (!last)
+		return;
+	if (s->has_arena)
+		regbuf_arena_free(&s->arena);
+	free(s);
 }
 
 /* ---- the source ---------------------------------------------------------------------- */
