@@ -84,17 +84,6 @@ static int check_register(struct thread_data *td)
 		regbuf_say("arena_size=%llu is no multiple of bs=%llu", o->arena_size, block);
 		return EINVAL;
 	}
-	if (!o->fixedbufs || churns(o))
-		return fail("reg_mode=register goes with neither fixedbufs=0 nor churn");
-	if (o->cmdprio_percentage || o->cmdprio_bssplit || o->cmdprio || o->cmdprio_class)
-		return fail("cmdprio is for reg_mode=io");
-	if (o->segments > 1 || o->fixed_percentage != 100 || o->fault != REGBUF_FAULT_NONE ||
-	    o->nowait || o->uncached || o->atomic_writes || o->force_async || o->hipri || o->arena_skew ||
-	    o->registerfiles || o->sqpoll_thread || o->nops || o->trim_async ||
-	    o->arena_place != REGBUF_PLACE_RANDOM)
-		return fail("reg_mode=register does no I/O: arena_place, segments, fixed_percentage, fault, nop, "
-			    "trim_async, nowait, uncached, atomic_writes, force_async, hipri, "
-			    "arena_skew, registerfiles and sqthread_poll are for reg_mode=io");
 	return 0;
 }
 
@@ -140,6 +129,26 @@ static int check_segments(struct thread_data *td)
 	return 0;
 }
 
+/* What a command of the device's has no room for. */
+static int check_cmd(struct thread_data *td)
+{
+	const struct regbuf_options *o = td->eo;
+
+	if (o->cmd_type == REGBUF_CMD_NONE)
+		return 0;
+	if (td->o.odirect)
+		return fail("cmd_type=nvme needs direct=0: the device's file is no block device, and "
+			    "nothing is cached");
+	if (td_trim(td))
+		return fail("cmd_type=nvme: trims are not passed through");
+	if (o->segments > 1 || o->nop || o->hipri || o->nowait || o->uncached || o->atomic_writes ||
+	    o->cmdprio_percentage || o->cmdprio_bssplit ||
+	    o->nonvectored != REGBUF_NONVECTORED_AUTO)
+		return fail("segments, nonvectored, nop, hipri, nowait, uncached, atomic_writes and "
+			    "cmdprio do not go with cmd_type");
+	return 0;
+}
+
 static int check_io(struct thread_data *td)
 {
 	const struct regbuf_options *o = td->eo;
@@ -149,7 +158,7 @@ static int check_io(struct thread_data *td)
 		return fail("iomem_align is for fio's own memory; see arena_skew");
 	if (o->reg_op == REGBUF_OP_EMPTY || o->reg_op == REGBUF_OP_READONLY)
 		return fail("reg_op=empty and readonly are for reg_mode=register");
-	if (o->nops && (td->o.verify != VERIFY_NONE || o->segments > 1 || o->hipri || o->nowait ||
+	if (o->nop && (td->o.verify != VERIFY_NONE || o->segments > 1 || o->hipri || o->nowait ||
 		       o->uncached || o->fault != REGBUF_FAULT_NONE))
 		return fail("nop does no I/O: verify, segments, hipri, nowait, uncached and fault "
 			    "do not go with it");
@@ -159,7 +168,7 @@ static int check_io(struct thread_data *td)
 		return fail("uncached needs direct=0: direct I/O is never cached");
 	if (o->atomic_writes && !td->o.odirect)
 		return fail("atomic_writes needs direct=1");
-	if (o->sqpoll_set && !o->sqpoll_thread)
+	if (o->sqpoll_set && !o->sqthread_poll)
 		return fail("sqthread_poll_cpu needs sqthread_poll");
 	if (!o->fixedbufs && o->fixed_percentage != 100)
 		return fail("fixed_percentage needs fixedbufs=1");
@@ -171,7 +180,9 @@ static int check_io(struct thread_data *td)
 		return fail("arena_skew is less than a page");
 	if ((o->cmdprio || o->cmdprio_class) && !o->cmdprio_percentage)
 		return fail("cmdprio and cmdprio_class need cmdprio_percentage");
-	ret = check_churn(td);
+	ret = check_cmd(td);
+	if (!ret)
+		ret = check_churn(td);
 	return ret ? ret : check_segments(td);
 }
 
@@ -188,23 +199,19 @@ static int check_send(struct thread_data *td)
 		return fail("reg_mode=send: there is one connection, nrfiles must be 1");
 	if (!td->o.size || parse_is_percent(td->o.size))
 		return fail("reg_mode=send needs size=");
-	if (o->segments > 1 || o->fault != REGBUF_FAULT_NONE || o->nowait || o->uncached ||
-	    o->atomic_writes || o->hipri || o->registerfiles || o->sqpoll_thread || o->nops)
-		return fail("segments, fault, nop, nowait, uncached, atomic_writes, hipri, "
-			    "registerfiles and sqthread_poll are for reg_mode=io");
 	return check_io(td);
 }
 
 int regbuf_check_options(struct thread_data *td)
 {
 	const struct regbuf_options *o = td->eo;
-	int ret = check_memory(td);
+	int ret = regbuf_check_modes(o);
 
+	if (!ret)
+		ret = check_memory(td);
 	if (ret)
 		return ret;
-	if (o->mode == REGBUF_MODE_SEND)
+	if (o->reg_mode == REGBUF_MODE_SEND)
 		return check_send(td);
-	if (o->send_to || !o->send_zc)
-		return fail("send_to and send_zc are for reg_mode=send");
-	return o->mode == REGBUF_MODE_REGISTER ? check_register(td) : check_io(td);
+	return o->reg_mode == REGBUF_MODE_REGISTER ? check_register(td) : check_io(td);
 }

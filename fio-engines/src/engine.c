@@ -93,11 +93,17 @@ static int get_file_size(struct thread_data *td, struct fio_file *f)
 		if (o->arena_share && !td->pid && regbuf_share_join(td))
 			return 1;
 	}
-	if (o->mode == REGBUF_MODE_IO)
+	if (o->cmd_type == REGBUF_CMD_NVME) {
+		ret = regbuf_nvme_get_size(td, f);
+		if (ret)
+			td_verror(td, ret, "regbuf cmd_type");
+		return ret;
+	}
+	if (o->reg_mode == REGBUF_MODE_IO)
 		return generic_get_file_size(td, f);
 	/* The arena is the file, or the socket, and there is no other */
 	add_flags(td, FIO_DISKLESSIO | FIO_NOEXTEND);
-	f->real_file_size = o->mode == REGBUF_MODE_SEND ? td->o.size : o->arena_size;
+	f->real_file_size = o->reg_mode == REGBUF_MODE_SEND ? td->o.size : o->arena_size;
 	fio_file_set_size_known(f);
 	return 0;
 }
@@ -184,7 +190,7 @@ static int init_io_mode(struct regbuf *rb)
 	int ret;
 
 	/* The kernel's thread wants registered files, before 5.11 nothing else */
-	if (o->sqpoll_thread)
+	if (o->sqthread_poll)
 		o->registerfiles = 1;
 	if (o->registerfiles && td->o.nr_files != td->o.open_files)
 		return fail("registerfiles needs nr_files and openfiles to be the same");
@@ -250,7 +256,7 @@ static int init(struct thread_data *td)
 		ret = alloc_units(rb);
 	rb->nr_jobs = ret ? 0 : rb->share->jobs;
 	if (!ret)
-		ret = rb->o->mode == REGBUF_MODE_REGISTER ? init_register_mode(rb) :
+		ret = rb->o->reg_mode == REGBUF_MODE_REGISTER ? init_register_mode(rb) :
 							    init_io_mode(rb);
 	if (!ret)
 		return 0;
@@ -304,7 +310,7 @@ static unsigned int cq_entries(const struct regbuf *rb)
 	unsigned int depth = rb->td->o.iodepth, entries = depth;
 
 	/* SEND_ZC has two */
-	if (rb->o->mode == REGBUF_MODE_SEND)
+	if (rb->o->reg_mode == REGBUF_MODE_SEND)
 		entries += depth;
 	if (rb->o->churn || rb->o->churn_rate)
 		entries += 2 * rb->o->churn_slots;
@@ -327,7 +333,11 @@ static int init_ring(struct regbuf *rb)
 		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
 	if (o->hipri)
 		flags |= IORING_SETUP_IOPOLL;
-	if (o->sqpoll_thread) {
+	if (o->cmd_type == REGBUF_CMD_NVME) {
+		flags |= IORING_SETUP_SQE128 | IORING_SETUP_CQE32;
+		rb->big_shift = 1;
+	}
+	if (o->sqthread_poll) {
 		flags |= IORING_SETUP_SQPOLL;
 		flags &= ~(IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN);
 		if (o->sqpoll_set)
@@ -337,7 +347,7 @@ static int init_ring(struct regbuf *rb)
 		memset(&p, 0, sizeof(p));
 		p.flags = flags;
 		p.cq_entries = cq_entries(rb);
-		p.sq_thread_cpu = o->sqpoll_cpu;
+		p.sq_thread_cpu = o->sqthread_poll_cpu;
 		ret = io_uring_queue_init_params(rb->td->o.iodepth, &rb->ring, &p);
 		if (ret != -EINVAL || i == ARRAY_LEN(droppable))
 			break;
@@ -361,6 +371,11 @@ static void choose_nonvectored(struct regbuf *rb)
 	rb->o->nonvectored = REGBUF_NONVECTORED_OFF;
 	if (rb->o->segments > 1)
 		return;
+	/* A kernel that passes commands through is newer than these */
+	if (rb->o->cmd_type != REGBUF_CMD_NONE) {
+		rb->o->nonvectored = REGBUF_NONVECTORED_ON;
+		return;
+	}
 	probe = io_uring_get_probe_ring(&rb->ring);
 	if (!probe)
 		return;
@@ -376,7 +391,7 @@ static size_t choose_slot_size(struct regbuf *rb)
 	struct io_uring_ext_caps caps = { 0 };
 	size_t size = rb->arena->size;
 
-	if (rb->o->mode == REGBUF_MODE_REGISTER && regbuf_by_slot(rb->o))
+	if (rb->o->reg_mode == REGBUF_MODE_REGISTER && regbuf_by_slot(rb->o))
 		return td_max_bs(rb->td);
 	if (rb->o->reg_size)
 		return rb->o->reg_size;
@@ -478,13 +493,14 @@ static int post_init_io_mode(struct regbuf *rb, size_t slot_size)
 		if (ret)
 			regbuf_say("registering files: %s", strerror(ret));
 	}
-	if (!ret && rb->o->mode == REGBUF_MODE_SEND)
+	if (!ret && rb->o->reg_mode == REGBUF_MODE_SEND)
 		ret = regbuf_send_connect(rb);
 	if (ret)
 		return ret;
 	choose_nonvectored(rb);
 	take_over_refill(rb);
-	memset(rb->ring.sq.sqes, 0, rb->ring.sq.ring_entries * sizeof(*rb->ring.sq.sqes));
+	memset(rb->ring.sq.sqes, 0,
+	       (rb->ring.sq.ring_entries << rb->big_shift) * sizeof(*rb->ring.sq.sqes));
 	if (!rb->moves && rb->arena->memory == rb->arena->size)
 		apart = rb->nr_turns;
 	fill_places(rb, apart);
@@ -510,7 +526,7 @@ static int post_init(struct thread_data *td)
 		ret = fail("fault=slot needs two slots: with one there is no wrong one");
 	if (!ret && rb->o->fixedbufs)
 		ret = regbuf_slots_prepare(rb);
-	if (!ret && rb->o->mode != REGBUF_MODE_REGISTER)
+	if (!ret && rb->o->reg_mode != REGBUF_MODE_REGISTER)
 		ret = post_init_io_mode(rb, slot_size);
 	if (!ret)
 		return 0;
@@ -524,7 +540,7 @@ static int open_file(struct thread_data *td, struct fio_file *f)
 	struct regbuf *rb = td->io_ops_data;
 	const struct regbuf_options *o = td->eo;
 
-	if (o->mode != REGBUF_MODE_IO)
+	if (o->reg_mode != REGBUF_MODE_IO)
 		return 0;
 	if (!rb || !rb->fds)
 		return generic_open_file(td, f);
@@ -537,7 +553,7 @@ static int close_file(struct thread_data *td, struct fio_file *f)
 	struct regbuf *rb = td->io_ops_data;
 	const struct regbuf_options *o = td->eo;
 
-	if (o->mode != REGBUF_MODE_IO)
+	if (o->reg_mode != REGBUF_MODE_IO)
 		return 0;
 	if (!rb || !rb->fds)
 		return generic_close_file(td, f);
@@ -551,7 +567,7 @@ static int prep(struct thread_data *td, struct io_u *io_u)
 {
 	const struct regbuf_options *o = td->eo;
 
-	return o->mode == REGBUF_MODE_REGISTER ? 0 : regbuf_io_prep(td, io_u);
+	return o->reg_mode == REGBUF_MODE_REGISTER ? 0 : regbuf_io_prep(td, io_u);
 }
 
 static enum fio_q_status queue(struct thread_data *td, struct io_u *io_u)
@@ -560,7 +576,7 @@ static enum fio_q_status queue(struct thread_data *td, struct io_u *io_u)
 	struct regbuf *rb = td->io_ops_data;
 
 	rb->phase = REGBUF_PHASE_MEASURED;
-	return o->mode == REGBUF_MODE_REGISTER ? regbuf_register_queue(td, io_u) :
+	return o->reg_mode == REGBUF_MODE_REGISTER ? regbuf_register_queue(td, io_u) :
 						 regbuf_io_queue(td, io_u);
 }
 
@@ -592,8 +608,8 @@ static void cleanup(struct thread_data *td)
 		regbuf_slots_release(rb);
 		ret = regbuf_io_wait_tags(rb);
 		io_uring_queue_exit(&rb->ring);
-		regbuf_source_release(rb);
 	}
+	regbuf_source_release(rb);
 	ret2 = regbuf_report(rb);
 	if (ret || ret2)
 		td_verror(td, ret ? ret : ret2, "regbuf cleanup");

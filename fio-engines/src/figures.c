@@ -6,8 +6,11 @@
  * in constant memory; minimum, maximum and mean are exact.  What comes before fio
  * measures, and after it, is kept apart; ramp time is not kept at all.
  */
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "fio.h"
 
@@ -103,6 +106,30 @@ static void log_call(struct regbuf *rb, enum regbuf_figure f, uint64_t end, uint
 	fprintf(rb->log, "%llu, %llu, %u, %llu, 0\n",
 		(unsigned long long)(end - rb->log_start) / 1000000, (unsigned long long)ns,
 		off ? 2 : 1, (unsigned long long)bytes);
+}
+
+uint64_t regbuf_begin(struct regbuf *rb)
+{
+	if (rb->issuing && fio_fill_issue_time(rb->td))
+		fio_gettime(&rb->issuing->issue_time, NULL);
+	rb->issuing = NULL;
+	return regbuf_now();
+}
+
+int regbuf_call(struct regbuf *rb, const struct io_uring *ring, unsigned int op, const void *arg,
+		unsigned int nr_args)
+{
+	int ret;
+
+	rb->call_start = regbuf_begin(rb);
+	ret = syscall(__NR_io_uring_register, ring->ring_fd, op, arg, nr_args);
+	rb->call_end = regbuf_now();
+	return ret < 0 ? -errno : ret;
+}
+
+void regbuf_count_call(struct regbuf *rb, enum regbuf_figure f, uint64_t slots, uint64_t bytes)
+{
+	regbuf_count(rb, f, rb->call_start, rb->call_end, slots, bytes);
 }
 
 void regbuf_count(struct regbuf *rb, enum regbuf_figure f, uint64_t start, uint64_t end,

@@ -189,20 +189,27 @@ static bool is_fixed(struct regbuf *rb)
 
 static void prep_rw(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *sqe)
 {
+	bool fixed;
+
 	if (rb->moves)
 		move(rb, io_u);
-	if (rb->o->mode == REGBUF_MODE_SEND) {
-		regbuf_send_prep(rb, io_u, sqe, is_fixed(rb));
+	fixed = is_fixed(rb);
+	if (rb->o->reg_mode == REGBUF_MODE_SEND) {
+		regbuf_send_prep(rb, io_u, sqe, fixed);
 		return;
 	}
-	if (rb->o->nops) {
-		prep_nop(io_u, sqe, rb->units[io_u->index].slot, is_fixed(rb));
+	if (rb->o->nop) {
+		prep_nop(io_u, sqe, rb->units[io_u->index].slot, fixed);
 		return;
 	}
-	if (is_fixed(rb))
+	if (fixed)
 		prep_fixed(rb, io_u, sqe);
 	else
 		prep_plain(rb, io_u, sqe);
+	if (rb->o->cmd_type == REGBUF_CMD_NVME) {
+		regbuf_nvme_prep(io_u, sqe, fixed);
+		return;
+	}
 	sqe->rw_flags = rb->rw_flags[io_u->ddir];
 	sqe->ioprio = rb->td->ioprio;
 	if (rb->prio)
@@ -214,6 +221,10 @@ static void prep_sync(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe 
 {
 	const struct fio_file *f = io_u->file;
 
+	if (rb->o->cmd_type == REGBUF_CMD_NVME) {
+		regbuf_nvme_prep_flush(io_u, sqe);
+		return;
+	}
 	sqe->ioprio = 0;
 	sqe->addr = 0;
 	sqe->buf_index = 0;
@@ -246,7 +257,7 @@ static void prep_trim(struct io_u *io_u, struct io_uring_sqe *sqe)
 int regbuf_io_prep(struct thread_data *td, struct io_u *io_u)
 {
 	struct regbuf *rb = td->io_ops_data;
-	struct io_uring_sqe *sqe = &rb->ring.sq.sqes[io_u->index];
+	struct io_uring_sqe *sqe = &rb->ring.sq.sqes[io_u->index << rb->big_shift];
 
 	if (rb->socket >= 0) {
 		sqe->flags = 0;
@@ -280,7 +291,7 @@ static void wait_until_taken(struct regbuf *rb)
 {
 	struct io_uring_sq *sq = &rb->ring.sq;
 
-	if (!rb->o->sqpoll_thread)
+	if (!rb->o->sqthread_poll)
 		return;
 	while (io_uring_smp_load_acquire(sq->khead) != *sq->ktail) {
 		if (io_uring_smp_load_acquire(sq->kflags) & IORING_SQ_NEED_WAKEUP)
@@ -460,7 +471,7 @@ int regbuf_io_commit(struct thread_data *td)
 
 	if (!nr)
 		return 0;
-	ret = rb->o->sqpoll_thread ? submit_sqpoll(td) : submit(td);
+	ret = rb->o->sqthread_poll ? submit_sqpoll(td) : submit(td);
 	if (!ret && (rb->o->churn || rb->o->churn_rate) && !rb->queued) {
 		ret = -churn_after(rb, nr);
 		if (ret)
@@ -520,7 +531,7 @@ static unsigned int reap(struct regbuf *rb, unsigned int events, unsigned int ma
 	int res;
 
 	for (; head != tail && events < max; head++) {
-		cqe = &cq->cqes[head & cq->ring_mask];
+		cqe = &cq->cqes[(head & cq->ring_mask) << rb->big_shift];
 		if (regbuf_is_tag(cqe->user_data)) {
 			regbuf_tag_seen(rb, cqe->user_data);
 			continue;
@@ -529,6 +540,8 @@ static unsigned int reap(struct regbuf *rb, unsigned int events, unsigned int ma
 		res = cqe->res;
 		if (rb->socket >= 0 && !regbuf_send_done(rb, io_u, cqe, &res))
 			continue;
+		if (rb->o->cmd_type == REGBUF_CMD_NVME)
+			res = regbuf_nvme_result(io_u, res);
 		complete(rb, io_u, res);
 		rb->events[events++] = io_u;
 	}
@@ -567,7 +580,7 @@ int regbuf_io_getevents(struct thread_data *td, unsigned int min, unsigned int m
 		if (events >= min && (events || entered))
 			return events;
 		entered = true;
-		if (rb->o->sqpoll_thread)
+		if (rb->o->sqthread_poll)
 			ret = wait_sqpoll(rb);
 		else
 			ret = io_uring_enter(rb->ring.ring_fd, 0, min - events,

@@ -29,6 +29,13 @@ void regbuf_send_prep(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe 
 bool regbuf_send_done(struct regbuf *rb, const struct io_u *io_u, const struct io_uring_cqe *cqe,
 		      int *res);
 
+/* nvme.c: cmd_type=nvme */
+int regbuf_nvme_get_size(struct thread_data *td, struct fio_file *f);
+void regbuf_nvme_prep(const struct io_u *io_u, struct io_uring_sqe *sqe, bool fixed);
+void regbuf_nvme_prep_flush(const struct io_u *io_u, struct io_uring_sqe *sqe);
+/* As that of other requests: bytes, or -errno. */
+int regbuf_nvme_result(const struct io_u *io_u, int res);
+
 /* register.c: reg_mode=register */
 enum fio_q_status regbuf_register_queue(struct thread_data *td, struct io_u *io_u);
 

@@ -16,9 +16,6 @@
 
 #include "regbuf.h"
 
-#define OFFSET(member)	offsetof(struct regbuf_options, member)
-#define GROUP		.category = FIO_OPT_C_ENGINE, .group = FIO_OPT_G_IOURING
-
 #define MAX_BYTES	(1ULL << 46)
 #define MAX_COUNT	1000000000
 
@@ -86,19 +83,24 @@ static bool in_range(const struct fio_option *opt, unsigned long long value)
 	       (!opt->pow2 || !(value & (value - 1)));
 }
 
+static int read_text(const struct fio_option *opt, const char *text, void *data,
+		     unsigned long long *value)
+{
+	if (opt->posval[0].ival)
+		return read_word(opt, text, value);
+	return read_number(text, data, value) || !in_range(opt, *value) ? EINVAL : 0;
+}
+
 /* The text of an option into its member: off2 is 32 bits wide, off3 64. */
 static int read_option(const struct fio_option *opt, void *data)
 {
 	struct regbuf_options *o = data;
 	unsigned long long value = 0;
 	char *text = o->text;
-	int ret = EINVAL;
+	int ret;
 
 	o->text = NULL;
-	if (text && opt->posval[0].ival)
-		ret = read_word(opt, text, &value);
-	else if (text && !read_number(text, data, &value) && in_range(opt, value))
-		ret = 0;
+	ret = text ? read_text(opt, text, data, &value) : EINVAL;
 	if (ret && opt->posval[0].ival)
 		regbuf_say("%s=%s: not one of its values", opt->name, text ? text : "");
 	else if (ret)
@@ -113,50 +115,14 @@ static int read_option(const struct fio_option *opt, void *data)
 	return ret;
 }
 
-/* A flag is as fio's are, with nothing for on, also on the command line. */
+/* A flag is as fio's are, with nothing for on, also on the command line; fio lets -1 pass. */
 static int check_flag(const struct fio_option *opt, void *data)
 {
-	struct regbuf_options *o = data;
-
-	if (!o->bad_flag)
+	if (*(unsigned int *)((char *)data + opt->off1) <= 1)
 		return 0;
 	regbuf_say("%s: want 0, 1 or nothing", opt->name);
 	return EINVAL;
 }
-
-/* What fio reads of "-1" after refusing it is 1: so that is remembered. */
-static int check_send_to(const struct fio_option fio_unused *opt, void *data)
-{
-	const struct regbuf_options *o = data;
-
-	return regbuf_check_send_to(o->send_to);
-}
-
-#define SET_FLAG(member)							\
-static int set_##member(void *data, int *val)					\
-{										\
-	struct regbuf_options *o = data;					\
-										\
-	o->member = *val;							\
-	o->bad_flag |= o->member > 1;						\
-	return o->bad_flag ? EINVAL : 0;					\
-}
-
-SET_FLAG(hipri)
-SET_FLAG(fixedbufs)
-SET_FLAG(registerfiles)
-SET_FLAG(sqpoll_thread)
-SET_FLAG(nops)
-SET_FLAG(trim_async)
-SET_FLAG(nowait)
-SET_FLAG(uncached)
-SET_FLAG(atomic_writes)
-SET_FLAG(segments_scatter)
-SET_FLAG(arena_share)
-SET_FLAG(arena_strict)
-SET_FLAG(arena_prefault)
-SET_FLAG(churn_drain)
-SET_FLAG(send_zc)
 
 /* fio has a weaker idea of lists: keep it from comparing. */
 static int leave_to_read_option(void fio_unused *data, const char fio_unused *text)
@@ -172,6 +138,13 @@ static int note_cpu(void *data, const char fio_unused *text)
 	return 0;
 }
 
+static int check_send_to(const struct fio_option fio_unused *opt, void *data)
+{
+	const struct regbuf_options *o = data;
+
+	return regbuf_check_send_to(o->send_to);
+}
+
 static int check_mix(const struct fio_option fio_unused *opt, void *data)
 {
 	const struct regbuf_options *o = data;
@@ -179,377 +152,246 @@ static int check_mix(const struct fio_option fio_unused *opt, void *data)
 	return regbuf_check_mix(o->arena_mix);
 }
 
-#define FLAG(_name, member)							\
-	.name = _name, .type = FIO_OPT_STR_SET, .cb = set_##member,		\
-	.maxval = 1, .no_warn_def = 1, .verify = check_flag, GROUP
-#define TEXT_CB(_name, _cb)							\
-	.name = _name, .type = FIO_OPT_STR_STORE, .off1 = OFFSET(text),		\
-	.cb = _cb, .verify = read_option, GROUP
-#define TEXT(_name)	TEXT_CB(_name, leave_to_read_option)
-#define WORD(_name, member)	TEXT(_name), .off2 = OFFSET(member)
-#define NUMBER(_name, member, min, max)						\
-	TEXT(_name), .off2 = OFFSET(member), .minval = min, .maxval = max
-#define BYTES(_name, member, min, max)						\
-	TEXT(_name), .off3 = OFFSET(member), .minval = min, .maxval = max
-#define STRING(_name, member)							\
-	.name = _name, .type = FIO_OPT_STR_STORE, .off1 = OFFSET(member), GROUP
-
 /* ---- the table -------------------------------------------------------------------- */
 
+/* What an option is for; fio has no use for off4. */
+#define IO		(1U << REGBUF_MODE_IO)
+#define REGISTER	(1U << REGBUF_MODE_REGISTER)
+#define SEND		(1U << REGBUF_MODE_SEND)
+#define ALL		(IO | REGISTER | SEND)
+
+/* An option has the name of its member. */
+#define ROW(_name, _for, _def, _lname, _help)					\
+	.name = #_name, .off4 = _for, .def = _def, .lname = _lname,		\
+	.help = _help, .category = FIO_OPT_C_ENGINE, .group = FIO_OPT_G_IOURING
+#define OFFSET(member)	offsetof(struct regbuf_options, member)
+#define TEXT(_cb)								\
+	.type = FIO_OPT_STR_STORE, .off1 = OFFSET(text), .cb = _cb, .verify = read_option
+
+#define FLAG(_name, ...)							\
+	{ ROW(_name, __VA_ARGS__), .type = FIO_OPT_STR_SET, .maxval = 1,	\
+	  .off1 = OFFSET(_name), .no_warn_def = 1, .verify = check_flag }
+#define NUMBER_CB(_name, _cb, _min, _max, ...)					\
+	{ ROW(_name, __VA_ARGS__), TEXT(_cb), .off2 = OFFSET(_name),		\
+	  .minval = _min, .maxval = _max }
+#define NUMBER(_name, ...)							\
+	NUMBER_CB(_name, leave_to_read_option, __VA_ARGS__)
+#define BYTES_OF(_name, _pow2, _min, _max, ...)					\
+	{ ROW(_name, __VA_ARGS__), TEXT(leave_to_read_option),			\
+	  .off3 = OFFSET(_name), .minval = _min, .maxval = _max, .pow2 = _pow2 }
+#define BYTES(_name, ...)	BYTES_OF(_name, 0, __VA_ARGS__)
+#define STRING(_name, _check, ...)						\
+	{ ROW(_name, __VA_ARGS__), .type = FIO_OPT_STR_STORE,			\
+	  .off1 = OFFSET(_name), .verify = _check }
+#define WORD(_name, _for, _def, _lname, _help, ...)				\
+	{ ROW(_name, _for, _def, _lname, _help), TEXT(leave_to_read_option),	\
+	  .off2 = OFFSET(_name), .posval = { __VA_ARGS__ } }
+#define VALUE(_word, _value, _help)						\
+	{ .ival = _word, .oval = _value, .help = _help }
+
 struct fio_option regbuf_option_table[] = {
-	{
-		FLAG("hipri", hipri),
-		.lname = "Polled completions",
-		.help = "Poll for completions (IORING_SETUP_IOPOLL); needs direct=1",
-	},
-	{
-		FLAG("fixedbufs", fixedbufs),
-		.lname = "Use registered buffers",
-		.def = "1",
-		.help = "Register the arena and use READ_FIXED and WRITE_FIXED; 0 is the "
-			"control: the same memory, not registered",
-	},
-	{
-		NUMBER("fixed_percentage", fixed_percentage, 0, 100),
-		.lname = "Share of I/O in registered buffers",
-		.def = "100",
-		.help = "With fixedbufs: so many of 100 I/Os name a slot, the others, drawn "
-			"by lot, only memory",
-	},
-	{
-		FLAG("registerfiles", registerfiles),
-		.lname = "Register files",
-		.help = "Register the job's files with the ring",
-	},
-	{
-		FLAG("sqthread_poll", sqpoll_thread),
-		.lname = "Submission by a kernel thread",
-		.help = "A kernel thread submits (IORING_SETUP_SQPOLL); sets registerfiles",
-	},
-	{
-		TEXT_CB("sqthread_poll_cpu", note_cpu),
-		.off2 = OFFSET(sqpoll_cpu), .maxval = 8191,
-		.lname = "CPU of the kernel thread",
-		.help = "Keep the kernel thread of sqthread_poll on this CPU",
-	},
-	{
-		WORD("nonvectored", nonvectored),
-		.lname = "READ and WRITE without vectors",
-		.def = "-1",
-		.help = "With fixedbufs=0, or for I/O that is not fixed",
-		.posval = {
-			{ .ival = "-1", .oval = REGBUF_NONVECTORED_AUTO,
-			  .help = "READ and WRITE where the kernel has them" },
-			{ .ival = "0", .oval = REGBUF_NONVECTORED_OFF,
-			  .help = "READV and WRITEV" },
-			{ .ival = "1", .oval = REGBUF_NONVECTORED_ON,
-			  .help = "READ and WRITE" },
-		},
-	},
-	{
-		NUMBER("force_async", force_async, 0, MAX_COUNT),
-		.lname = "Force async",
-		.help = "Set IOSQE_ASYNC on every Nth request",
-	},
-	{
-		NUMBER("cmdprio_percentage", cmdprio_percentage, 0, 100),
-		.lname = "Share of requests with a priority",
-		.help = "So many of 100 requests have the priority of cmdprio_class and cmdprio, "
-			"reads and writes alike",
-	},
-	{
-		NUMBER("cmdprio_class", cmdprio_class, 1, 3),
-		.lname = "Class of that priority",
-		.help = "1 is realtime (and the default), 2 best effort, 3 idle",
-	},
-	{
-		NUMBER("cmdprio", cmdprio, 0, 7),
-		.lname = "Level of that priority",
-		.help = "0 is the highest",
-	},
-	{
-		STRING("cmdprio_bssplit", cmdprio_bssplit),
-		.lname = "Priorities by block size",
-		.help = "As in fio's engines",
-	},
-	{
-		FLAG("nop", nops),
-		.lname = "No I/O",
-		.help = "Requests that do nothing (IORING_OP_NOP), naming a slot with "
-			"fixedbufs (Linux 6.13): what is left is io_uring and fio",
-	},
-	{
-		FLAG("trim_async", trim_async),
-		.lname = "Trims as requests",
-		.help = "Trims of block devices are requests as reads and writes are (Linux "
-			"6.12), instead of calls that wait",
-	},
-	{
-		FLAG("nowait", nowait),
-		.lname = "RWF_NOWAIT",
-		.help = "Reads and writes fail instead of waiting",
-	},
-	{
-		FLAG("uncached", uncached),
-		.lname = "RWF_DONTCACHE",
-		.help = "Buffered I/O that leaves nothing in the page cache (direct=0)",
-	},
-	{
-		FLAG("atomic_writes", atomic_writes),
-		.lname = "RWF_ATOMIC",
-		.help = "Writes are not torn (Linux 6.11, direct=1, and a device or file "
-			"system that can)",
-	},
-	{
-		NUMBER("segments", segments, 1, 1024),
-		.lname = "Segments",
-		.def = "1",
-		.help = "Parts that each I/O is made of; more than one is READV_FIXED and "
-			"WRITEV_FIXED (Linux 6.15), or READV and WRITEV",
-	},
-	{
-		FLAG("segments_scatter", segments_scatter),
-		.lname = "Scattered segments",
-		.help = "Leave as much room behind each segment as it is long",
-	},
-	{
-		WORD("reg_mode", mode),
-		.lname = "Mode",
-		.def = "io",
-		.help = "What the job's reads, writes and trims are",
-		.posval = {
-			{ .ival = "io", .oval = REGBUF_MODE_IO,
-			  .help = "I/O on files, with data in the arena" },
-			{ .ival = "register", .oval = REGBUF_MODE_REGISTER,
-			  .help = "Write registers, trim unregisters; no file" },
-			{ .ival = "send", .oval = REGBUF_MODE_SEND,
-			  .help = "Writes are sent to send_to; no file" },
-		},
-	},
-	{
-		STRING("send_to", send_to),
-		.verify = check_send_to,
-		.lname = "Where to send",
-		.help = "HOST:PORT of reg_mode=send, TCP (fio's net engine can listen there)",
-	},
-	{
-		FLAG("send_zc", send_zc),
-		.lname = "Send without copies",
-		.def = "1",
-		.help = "Send with SEND_ZC (Linux 6.0), from registered memory with fixedbufs; "
-			"0: SEND",
-	},
-	{
-		BYTES("arena_size", arena_size, 0, MAX_BYTES),
-		.lname = "Arena size",
-		.help = "Bytes of memory (default, or 0: one largest block for each unit of "
-			"iodepth)",
-	},
-	{
-		WORD("arena_mem", arena_mem),
-		.lname = "Arena memory",
-		.def = "4k",
-		.help = "What the arena is made of",
-		.posval = {
-			{ .ival = "4k", .oval = REGBUF_MEM_4K,
-			  .help = "Base pages, huge pages kept away" },
-			{ .ival = "thp", .oval = REGBUF_MEM_THP,
-			  .help = "Transparent huge pages of PMD size" },
-			{ .ival = "mthp", .oval = REGBUF_MEM_MTHP,
-			  .help = "Transparent huge pages of arena_folio bytes (64k)" },
-			{ .ival = "huge2m", .oval = REGBUF_MEM_HUGE2M,
-			  .help = "hugetlb, 2 MiB" },
-			{ .ival = "huge1g", .oval = REGBUF_MEM_HUGE1G,
-			  .help = "hugetlb, 1 GiB" },
-			{ .ival = "memfd", .oval = REGBUF_MEM_MEMFD,
-			  .help = "Shared memory, in folios of arena_folio bytes (4k)" },
-			{ .ival = "memfd_huge", .oval = REGBUF_MEM_MEMFD_HUGE,
-			  .help = "Shared hugetlb, pages of arena_folio bytes (2m)" },
-			{ .ival = "mixed", .oval = REGBUF_MEM_MIXED,
-			  .help = "Kinds side by side, see arena_mix" },
-			{ .ival = "alias", .oval = REGBUF_MEM_ALIAS,
-			  .help = "arena_alias bytes of memory mapped again and again, in "
-				  "pages of arena_folio bytes (2m)" },
-		},
-	},
-	{
-		BYTES("arena_folio", arena_folio, 4096, 1 << 30),
-		.lname = "Folio size",
-		.pow2 = 1,
-		.help = "Size of the pages for arena_mem=mthp, memfd, memfd_huge and alias",
-	},
-	{
-		BYTES("arena_alias", arena_alias, 4096, MAX_BYTES),
-		.lname = "Aliased memory",
-		.help = "Bytes of memory behind arena_mem=alias (default: as little as "
-			"32768 mappings allow, one page at least)",
-	},
-	{
-		STRING("arena_mix", arena_mix),
-		.verify = check_mix,
-		.lname = "Mix of memory",
-		.help = "Kinds and their percentages for arena_mem=mixed, decided for each "
-			"2 MiB: 4k, thp, huge2m and memfd, as 4k/20:thp/50:huge2m/30 "
-			"(default: 4k/50:thp/50)",
-	},
-	{
-		BYTES("arena_frag", arena_frag, 8192, MAX_BYTES),
-		.lname = "Fragmentation",
-		.help = "Replace one base page in each so many bytes, which splits the huge "
-			"page that it was in (anonymous memory only)",
-	},
-	{
-		BYTES("arena_seed", arena_seed, 0, MAX_BYTES),
-		.lname = "Seed",
-		.def = "1",
-		.help = "Seed of what is random about the arena: mix, fragments, places",
-	},
-	{
-		FLAG("arena_share", arena_share),
-		.lname = "Shared arena",
-		.help = "The numjobs threads of a job (thread=1) use one arena, and with "
-			"reg_op=clone one ring that all of them clone from",
-	},
-	{
-		FLAG("arena_strict", arena_strict),
-		.lname = "Strict memory",
-		.def = "1",
-		.help = "Fail if the memory cannot be had as asked; 0: fall back to the next "
-			"smaller pages and say so",
-	},
-	{
-		FLAG("arena_prefault", arena_prefault),
-		.lname = "Prefault",
-		.def = "1",
-		.help = "Populate the arena before it is registered",
-	},
-	{
-		WORD("arena_place", arena_place),
-		.lname = "Places",
-		.def = "random",
-		.help = "Where in the arena each I/O has its data",
-		.posval = {
-			{ .ival = "random", .oval = REGBUF_PLACE_RANDOM,
-			  .help = "Anywhere" },
-			{ .ival = "sequential", .oval = REGBUF_PLACE_SEQUENTIAL,
-			  .help = "One after the other, then from the start" },
-			{ .ival = "fixed", .oval = REGBUF_PLACE_FIXED,
-			  .help = "One place for each unit of iodepth, spread evenly" },
-		},
-	},
-	{
-		BYTES("arena_skew", arena_skew, 0, 65535),
-		.lname = "Skew",
-		.help = "Begin each place so many bytes after a page boundary, less than a page",
-	},
-	{
-		BYTES("reg_size", reg_size, 0, MAX_BYTES),
-		.lname = "Slot size",
-		.help = "Bytes registered as one slot (default, or 0: the whole arena, or what "
-			"the kernel allows)",
-	},
-	{
-		WORD("reg_op", reg_op),
-		.lname = "Registration",
-		.def = "buffers",
-		.help = "How slots are registered",
-		.posval = {
-			{ .ival = "buffers", .oval = REGBUF_OP_BUFFERS,
-			  .help = "IORING_REGISTER_BUFFERS, all at once" },
-			{ .ival = "buffers2", .oval = REGBUF_OP_BUFFERS2,
-			  .help = "IORING_REGISTER_BUFFERS2, all at once, with tags" },
-			{ .ival = "update", .oval = REGBUF_OP_UPDATE,
-			  .help = "IORING_REGISTER_BUFFERS_UPDATE, slot by slot, with tags" },
-			{ .ival = "clone", .oval = REGBUF_OP_CLONE,
-			  .help = "Registered once in another ring, and cloned: a write "
-				  "in reg_mode=register clones, and does not pin" },
-			{ .ival = "readonly", .oval = REGBUF_OP_READONLY,
-			  .help = "Memory that is only readable, slot by slot "
-				  "(reg_mode=register)" },
-			{ .ival = "empty", .oval = REGBUF_OP_EMPTY,
-			  .help = "The base line of reg_mode=register: an update of an "
-				  "entry that is empty and stays so" },
-		},
-	},
-	{
-		NUMBER("churn", churn, 0, MAX_COUNT),
-		.lname = "Churn",
-		.help = "Register churn_slots slots again after every N I/Os",
-	},
-	{
-		NUMBER("churn_rate", churn_rate, 0, 1000000),
-		.lname = "Rate of churn",
-		.help = "Register churn_slots slots again N times a second, beside I/O",
-	},
-	{
-		NUMBER("churn_slots", churn_slots, 1, 16384),
-		.lname = "Slots to churn",
-		.def = "1",
-		.help = "Slots registered again at a time, one after the other (reg_op="
-			"buffers and buffers2: always all)",
-	},
-	{
-		FLAG("churn_drain", churn_drain),
-		.lname = "Drain before churn",
-		.help = "Wait until no I/O is in flight before slots are registered again",
-	},
-	{
-		STRING("reg_log", reg_log),
-		.lname = "Registration log",
-		.help = "Append a line of JSON for each job to this file: what the memory is, "
-			"what registration cost",
-	},
-	{
-		STRING("write_reg_log", write_reg_log),
-		.lname = "Log of registrations",
-		.help = "Write each call that is measured to FILE_reg.N.log, N the job's "
-			"number, as fio's latency logs: ms, ns, 1 for registering and 2 for "
-			"unregistering, bytes, 0",
-	},
-	{
-		WORD("reg_samples", reg_samples),
-		.lname = "Calls as sync samples",
-		.def = "none",
-		.help = "Report the calls of one kind as syncs in fio's own statistics",
-		.posval = {
-			{ .ival = "none", .oval = REGBUF_NR_FIGURES, .help = "None" },
-			{ .ival = "register", .oval = REGBUF_REGISTER,
-			  .help = "Registering again what was registered before" },
-			{ .ival = "unregister", .oval = REGBUF_UNREGISTER,
-			  .help = "Unregistering" },
-			{ .ival = "replace", .oval = REGBUF_REPLACE,
-			  .help = "Updates of slots that are in use" },
-			{ .ival = "clone", .oval = REGBUF_CLONE, .help = "Cloning" },
-			{ .ival = "unclone", .oval = REGBUF_UNCLONE,
-			  .help = "Dropping clones" },
-		},
-	},
-	{
-		WORD("fault", fault),
-		.lname = "Fault",
-		.def = "none",
-		.help = "Do something wrong on purpose, to see that it is noticed",
-		.posval = {
-			{ .ival = "none", .oval = REGBUF_FAULT_NONE,
-			  .help = "Nothing" },
-			{ .ival = "flip", .oval = REGBUF_FAULT_FLIP,
-			  .help = "Flip one bit of what was read" },
-			{ .ival = "slot", .oval = REGBUF_FAULT_SLOT,
-			  .help = "Name the wrong slot" },
-			{ .ival = "cross", .oval = REGBUF_FAULT_CROSS,
-			  .help = "Begin in the slot and end behind it" },
-		},
-	},
-	{
-		NUMBER("fault_every", fault_every, 1, MAX_COUNT),
-		.lname = "How often",
-		.def = "100",
-		.help = "Do it in every Nth I/O",
-	},
-	{
-		.name = NULL,
-	},
+	FLAG(hipri, IO, NULL, "Polled completions",
+		"Poll for completions (IORING_SETUP_IOPOLL); needs direct=1"),
+	FLAG(fixedbufs, IO | SEND, "1", "Use registered buffers",
+		"Register the arena and use READ_FIXED and WRITE_FIXED; 0 is the control: the "
+		"same memory, not registered"),
+	NUMBER(fixed_percentage, 0, 100, IO | SEND, "100", "Share of I/O in registered buffers",
+		"With fixedbufs: so many of 100 I/Os name a slot, the others, drawn by lot, "
+		"only memory"),
+	FLAG(registerfiles, IO, NULL, "Register files",
+		"Register the job's files with the ring"),
+	FLAG(sqthread_poll, IO, NULL, "Submission by a kernel thread",
+		"A kernel thread submits (IORING_SETUP_SQPOLL); sets registerfiles"),
+	NUMBER_CB(sqthread_poll_cpu, note_cpu, 0, 8191, IO, NULL, "CPU of the kernel thread",
+		"Keep the kernel thread of sqthread_poll on this CPU"),
+	WORD(nonvectored, IO, "-1", "READ and WRITE without vectors",
+		"With fixedbufs=0, or for I/O that is not fixed",
+		VALUE("-1", REGBUF_NONVECTORED_AUTO, "READ and WRITE where the kernel has them"),
+		VALUE("0", REGBUF_NONVECTORED_OFF, "READV and WRITEV"),
+		VALUE("1", REGBUF_NONVECTORED_ON, "READ and WRITE")),
+	NUMBER(force_async, 0, MAX_COUNT, IO | SEND, NULL, "Force async",
+		"Set IOSQE_ASYNC on every Nth request"),
+	WORD(cmd_type, IO, "none", "Commands passed through",
+		"Reads and writes are commands for the device's driver (IORING_OP_URING_CMD)",
+		VALUE("none", REGBUF_CMD_NONE, "None: they are requests of the kernel's"),
+		VALUE("nvme", REGBUF_CMD_NVME, "NVMe, on a device like /dev/ng0n1 (Linux 6.1)")),
+	NUMBER(cmdprio_percentage, 0, 100, IO, NULL, "Share of requests with a priority",
+		"So many of 100 requests have the priority of cmdprio_class and cmdprio, "
+		"reads and writes alike"),
+	NUMBER(cmdprio_class, 1, 3, IO, NULL, "Class of that priority",
+		"1 is realtime (and the default), 2 best effort, 3 idle"),
+	NUMBER(cmdprio, 0, 7, IO, NULL, "Level of that priority",
+		"0 is the highest"),
+	STRING(cmdprio_bssplit, NULL, IO, NULL, "Priorities by block size",
+		"As in fio's engines"),
+	FLAG(nop, IO, NULL, "No I/O",
+		"Requests that do nothing (IORING_OP_NOP), naming a slot with fixedbufs "
+		"(Linux 6.13): what is left is io_uring and fio"),
+	FLAG(trim_async, IO, NULL, "Trims as requests",
+		"Trims of block devices are requests as reads and writes are (Linux 6.12), "
+		"instead of calls that wait"),
+	FLAG(nowait, IO, NULL, "RWF_NOWAIT",
+		"Reads and writes fail instead of waiting"),
+	FLAG(uncached, IO, NULL, "RWF_DONTCACHE",
+		"Buffered I/O that leaves nothing in the page cache (direct=0)"),
+	FLAG(atomic_writes, IO, NULL, "RWF_ATOMIC",
+		"Writes are not torn (Linux 6.11, direct=1, and a device or file system that "
+		"can)"),
+	NUMBER(segments, 1, 1024, IO, "1", "Segments",
+		"Parts that each I/O is made of; more than one is READV_FIXED and "
+		"WRITEV_FIXED (Linux 6.15), or READV and WRITEV"),
+	FLAG(segments_scatter, IO, NULL, "Scattered segments",
+		"The parts are in the file in the reverse order, so that no two of them lie "
+		"next to each other in memory"),
+	WORD(reg_mode, ALL, "io", "Mode",
+		"What the job's reads, writes and trims are",
+		VALUE("io", REGBUF_MODE_IO, "I/O on files, with data in the arena"),
+		VALUE("register", REGBUF_MODE_REGISTER,
+			"Write registers, trim unregisters; no file"),
+		VALUE("send", REGBUF_MODE_SEND, "Writes are sent to send_to; no file")),
+	STRING(send_to, check_send_to, SEND, NULL, "Where to send",
+		"HOST:PORT of reg_mode=send, TCP (fio's net engine can listen there)"),
+	FLAG(send_zc, SEND, "1", "Send without copies",
+		"Send with SEND_ZC (Linux 6.0), from registered memory with fixedbufs; 0: SEND"),
+	BYTES(arena_size, 0, MAX_BYTES, ALL, NULL, "Arena size",
+		"Bytes of memory (default, or 0: one largest block for each unit of iodepth)"),
+	WORD(arena_mem, ALL, "4k", "Arena memory",
+		"What the arena is made of",
+		VALUE("4k", REGBUF_MEM_4K, "Base pages, huge pages kept away"),
+		VALUE("thp", REGBUF_MEM_THP, "Transparent huge pages of PMD size"),
+		VALUE("mthp", REGBUF_MEM_MTHP,
+			"Transparent huge pages of arena_folio bytes (64k)"),
+		VALUE("huge2m", REGBUF_MEM_HUGE2M, "hugetlb, 2 MiB"),
+		VALUE("huge1g", REGBUF_MEM_HUGE1G, "hugetlb, 1 GiB"),
+		VALUE("memfd", REGBUF_MEM_MEMFD,
+			"Shared memory, in folios of arena_folio bytes (4k)"),
+		VALUE("memfd_huge", REGBUF_MEM_MEMFD_HUGE,
+			"Shared hugetlb, pages of arena_folio bytes (2m)"),
+		VALUE("mixed", REGBUF_MEM_MIXED, "Kinds side by side, see arena_mix"),
+		VALUE("alias", REGBUF_MEM_ALIAS,
+			"arena_alias bytes of memory mapped again and again, in pages of "
+			"arena_folio bytes (2m)")),
+	BYTES_OF(arena_folio, 1, 4096, 1 << 30, ALL, NULL, "Folio size",
+		"Size of the pages for arena_mem=mthp, memfd, memfd_huge and alias"),
+	BYTES(arena_alias, 4096, MAX_BYTES, ALL, NULL, "Aliased memory",
+		"Bytes of memory behind arena_mem=alias (default: as little as 32768 mappings "
+		"allow, one page at least)"),
+	STRING(arena_mix, check_mix, ALL, NULL, "Mix of memory",
+		"Kinds and their percentages for arena_mem=mixed, decided for each 2 MiB: 4k, "
+		"thp, huge2m and memfd, as 4k/20:thp/50:huge2m/30 (default: 4k/50:thp/50)"),
+	BYTES(arena_frag, 8192, MAX_BYTES, ALL, NULL, "Fragmentation",
+		"Replace one base page in each so many bytes, which splits the huge page that "
+		"it was in (anonymous memory only)"),
+	BYTES(arena_seed, 0, MAX_BYTES, ALL, "1", "Seed",
+		"Seed of what is random about the arena: mix, fragments, places"),
+	FLAG(arena_share, ALL, NULL, "Shared arena",
+		"The numjobs threads of a job (thread=1) use one arena, and with reg_op=clone "
+		"one ring that all of them clone from"),
+	FLAG(arena_strict, ALL, "1", "Strict memory",
+		"Fail if the memory cannot be had as asked; 0: fall back to the next smaller "
+		"pages and say so"),
+	FLAG(arena_prefault, ALL, "1", "Prefault",
+		"Populate the arena before it is registered"),
+	WORD(arena_place, IO | SEND, "random", "Places",
+		"Where in the arena each I/O has its data",
+		VALUE("random", REGBUF_PLACE_RANDOM, "Anywhere"),
+		VALUE("sequential", REGBUF_PLACE_SEQUENTIAL,
+			"One after the other, then from the start"),
+		VALUE("fixed", REGBUF_PLACE_FIXED,
+			"One place for each unit of iodepth, spread evenly")),
+	BYTES(arena_skew, 0, 65535, IO | SEND, NULL, "Skew",
+		"Begin each place so many bytes after a page boundary, less than a page"),
+	BYTES(reg_size, 0, MAX_BYTES, ALL, NULL, "Slot size",
+		"Bytes registered as one slot (default, or 0: the whole arena, or what the "
+		"kernel allows)"),
+	WORD(reg_op, ALL, "buffers", "Registration",
+		"How slots are registered",
+		VALUE("buffers", REGBUF_OP_BUFFERS, "IORING_REGISTER_BUFFERS, all at once"),
+		VALUE("buffers2", REGBUF_OP_BUFFERS2,
+			"IORING_REGISTER_BUFFERS2, all at once, with tags"),
+		VALUE("update", REGBUF_OP_UPDATE,
+			"IORING_REGISTER_BUFFERS_UPDATE, slot by slot, with tags"),
+		VALUE("clone", REGBUF_OP_CLONE,
+			"Registered once in another ring, and cloned: a write in "
+			"reg_mode=register clones, and does not pin"),
+		VALUE("readonly", REGBUF_OP_READONLY,
+			"Memory that is only readable, slot by slot (reg_mode=register)"),
+		VALUE("empty", REGBUF_OP_EMPTY,
+			"The base line of reg_mode=register: an update of an entry that is "
+			"empty and stays so")),
+	NUMBER(churn, 0, MAX_COUNT, IO | SEND, NULL, "Churn",
+		"Register churn_slots slots again after every N I/Os"),
+	NUMBER(churn_rate, 0, 1000000, IO | SEND, NULL, "Rate of churn",
+		"Register churn_slots slots again N times a second, beside I/O"),
+	NUMBER(churn_slots, 1, 16384, IO | SEND, "1", "Slots to churn",
+		"Slots registered again at a time, one after the other (reg_op=buffers and "
+		"buffers2: always all)"),
+	FLAG(churn_drain, IO | SEND, NULL, "Drain before churn",
+		"Wait until no I/O is in flight before slots are registered again"),
+	STRING(reg_log, NULL, ALL, NULL, "Registration log",
+		"Append a line of JSON for each job to this file: what the memory is, what "
+		"registration cost"),
+	STRING(write_reg_log, NULL, ALL, NULL, "Log of registrations",
+		"Write each call that is measured to FILE_reg.N.log, N the job's number, as "
+		"fio's latency logs: ms, ns, 1 for registering and 2 for unregistering, "
+		"bytes, 0"),
+	WORD(reg_samples, ALL, "none", "Calls as sync samples",
+		"Report the calls of one kind as syncs in fio's own statistics",
+		VALUE("none", REGBUF_NR_FIGURES, "None"),
+		VALUE("register", REGBUF_REGISTER,
+			"Registering again what was registered before"),
+		VALUE("unregister", REGBUF_UNREGISTER, "Unregistering"),
+		VALUE("replace", REGBUF_REPLACE, "Updates of slots that are in use"),
+		VALUE("clone", REGBUF_CLONE, "Cloning"),
+		VALUE("unclone", REGBUF_UNCLONE, "Dropping clones")),
+	WORD(fault, IO, "none", "Fault",
+		"Do something wrong on purpose, to see that it is noticed",
+		VALUE("none", REGBUF_FAULT_NONE, "Nothing"),
+		VALUE("flip", REGBUF_FAULT_FLIP, "Flip one bit of what was read"),
+		VALUE("slot", REGBUF_FAULT_SLOT, "Name the wrong slot"),
+		VALUE("cross", REGBUF_FAULT_CROSS, "Begin in the slot and end behind it")),
+	NUMBER(fault_every, 1, MAX_COUNT, IO, "100", "How often",
+		"Do it in every Nth I/O"),
+	{ .name = NULL },
 };
+
+/* ---- asking the table ---------------------------------------------------------------- */
+
+/* Is it other than by default? */
+static bool is_set(const struct fio_option *opt, const struct regbuf_options *o)
+{
+	const void *member = (const char *)o + (opt->off2 ? opt->off2 : opt->off3);
+	unsigned long long value = 0;
+
+	if (opt->type == FIO_OPT_STR_SET)
+		return *(const unsigned int *)((const char *)o + opt->off1) !=
+		       (opt->def && *opt->def == '1');
+	if (!opt->off2 && !opt->off3)
+		return *(char * const *)((const char *)o + opt->off1);
+	if (opt->def)
+		read_text(opt, opt->def, (void *)o, &value);
+	return value != (opt->off2 ? *(const unsigned int *)member :
+				     *(const unsigned long long *)member);
+}
+
+int regbuf_check_modes(const struct regbuf_options *o)
+{
+	const struct fio_option *opt;
+	unsigned int mode, len = 0;
+	char modes[64] = "";
+
+	for (opt = regbuf_option_table; opt->name; opt++)
+		if (!(opt->off4 & 1U << o->reg_mode) && is_set(opt, o))
+			break;
+	if (!opt->name)
+		return 0;
+	for (mode = REGBUF_MODE_IO; mode <= REGBUF_MODE_SEND; mode++)
+		if (opt->off4 & 1U << mode)
+			len += snprintf(modes + len, sizeof(modes) - len, "%s%s",
+					len ? " and " : "", regbuf_mode_name(mode));
+	regbuf_say("%s is for reg_mode=%s", opt->name, modes);
+	return EINVAL;
+}
 
 static const char *word(const char *option, unsigned int val)
 {

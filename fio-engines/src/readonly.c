@@ -54,6 +54,7 @@ int regbuf_readonly_register(struct regbuf *rb, unsigned int slot)
 	uint64_t end;
 	int id;
 
+	regbuf_begin(rb);
 	id = io_uring_ext_pool_add(s->pool, &region, &err);
 	end = regbuf_now();
 	if (id < 0)
@@ -71,7 +72,7 @@ int regbuf_readonly_register(struct regbuf *rb, unsigned int slot)
 int regbuf_readonly_unregister(struct regbuf *rb, unsigned int slot)
 {
 	struct regbuf_slots *s = &rb->slots;
-	uint64_t start = regbuf_now();
+	uint64_t start = regbuf_begin(rb);
 	int ret;
 
 	ret = io_uring_ext_pool_remove(s->pool, s->region[slot]);

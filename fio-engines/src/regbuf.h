@@ -79,6 +79,11 @@ enum regbuf_nonvectored {
 	REGBUF_NONVECTORED_ON,
 };
 
+enum regbuf_cmd {
+	REGBUF_CMD_NONE = 1,
+	REGBUF_CMD_NVME,
+};
+
 enum regbuf_place {
 	REGBUF_PLACE_RANDOM = 1,
 	REGBUF_PLACE_SEQUENTIAL,
@@ -105,22 +110,25 @@ enum regbuf_figure {
 	REGBUF_NR_FIGURES,
 };
 
+/* In fio it is an instruction, here it is an option. */
+#undef nop
+
 /* Filled by options.c; the first member is fio's, and not at offset 0. */
 struct regbuf_options {
 	struct thread_data *td;
 	char *text;			/* of the option that is read now */
-	unsigned int bad_flag;		/* one had a value that it cannot have */
 
 	unsigned int hipri;
 	unsigned int fixedbufs;
 	unsigned int fixed_percentage;
 	unsigned int registerfiles;
-	unsigned int sqpoll_thread;
+	unsigned int sqthread_poll;
 	unsigned int sqpoll_set;
-	unsigned int sqpoll_cpu;
+	unsigned int sqthread_poll_cpu;
 	unsigned int nonvectored;
 	unsigned int force_async;
-	unsigned int nops;
+	unsigned int cmd_type;
+	unsigned int nop;
 	unsigned int trim_async;
 	unsigned int cmdprio_percentage;
 	unsigned int cmdprio_class;
@@ -132,7 +140,7 @@ struct regbuf_options {
 	unsigned int segments;
 	unsigned int segments_scatter;
 
-	unsigned int mode;
+	unsigned int reg_mode;
 	char *send_to;
 	unsigned int send_zc;
 	unsigned long long arena_size;
@@ -168,6 +176,8 @@ const char *regbuf_mem_name(unsigned int mem);
 const char *regbuf_mode_name(unsigned int mode);
 const char *regbuf_op_name(unsigned int op);
 
+/* Is each option that is set one for this mode?  0 or EINVAL, and the reason is said. */
+int regbuf_check_modes(const struct regbuf_options *o);
 /* check.c: do the options make sense together?  0 or EINVAL, and the reason is said. */
 int regbuf_check_options(struct thread_data *td);
 
@@ -308,13 +318,14 @@ struct regbuf_slots {
 /* ---- share.c: the arena, and the ring that it is cloned from ------------------ */
 
 struct regbuf_share {
-	pthread_mutex_t lock;		/* of what follows, up to users */
+	pthread_mutex_t lock;		/* of what follows, up to may_clone */
 	struct regbuf_arena arena;
 	struct io_uring source;
 	bool has_source;
-	unsigned int users;		/* jobs that have the arena now */
+	bool has_arena;
+	unsigned int may_clone;		/* jobs, also those that fio has not begun yet */
 
-	unsigned int jobs;		/* that will have it, have it, or have had it */
+	unsigned int jobs;		/* that will have the arena, have it, or have had it */
 	unsigned int left;		/* of them, all but those that have had it */
 	unsigned int groupid;
 	char name[256];			/* of the job, "" if nothing is shared */
@@ -348,8 +359,12 @@ struct regbuf {
 	bool moves;			/* places change */
 	bool refills;			/* and get new data, instead of fio's doing it */
 	bool has_ring;
+	unsigned int big_shift;		/* 1: entries of the rings are of twice the size */
 	enum regbuf_phase phase;
 	struct regbuf_io_figures io;
+	struct io_u *issuing;		/* reg_mode=register: begins with the next call */
+	uint64_t call_start;		/* ns */
+	uint64_t call_end;
 
 	/* places */
 	size_t stride;
@@ -388,6 +403,16 @@ struct regbuf {
 	bool has_layout;
 };
 
+/*
+ * Now a call begins that is timed, and with it what fio times, if that is one of its writes
+ * or trims: what has to be done before was done before.
+ */
+uint64_t regbuf_begin(struct regbuf *rb);
+/* io_uring_register(2), and nothing else, from rb->call_start to rb->call_end; or -errno. */
+int regbuf_call(struct regbuf *rb, const struct io_uring *ring, unsigned int op, const void *arg,
+		unsigned int nr_args);
+/* Count the last of these. */
+void regbuf_count_call(struct regbuf *rb, enum regbuf_figure f, uint64_t slots, uint64_t bytes);
 /* Count a call that took from @start to @end. */
 void regbuf_count(struct regbuf *rb, enum regbuf_figure f, uint64_t start, uint64_t end,
 		  uint64_t slots, uint64_t bytes);
@@ -410,7 +435,7 @@ int regbuf_share_get(struct regbuf *rb, size_t size);
 void regbuf_share_put(struct regbuf *rb);
 /* Register the slots in the source, if that is not done yet. */
 int regbuf_source_prepare(struct regbuf *rb);
-/* Unregister them, if this is the last job that uses the source. */
+/* The job clones no more: unregister them if it is the last.  Once for each. */
 void regbuf_source_release(struct regbuf *rb);
 /* Register them in the source again. */
 int regbuf_source_replace(struct regbuf *rb, unsigned int first, unsigned int nr);

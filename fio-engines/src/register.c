@@ -46,8 +46,7 @@ enum fio_q_status regbuf_register_queue(struct thread_data *td, struct io_u *io_
 		if (rb->o->reg_op != REGBUF_OP_EMPTY && is_registered(rb, slot) == on)
 			ret = set_registered(rb, slot, !on);
 		regbuf_io_take_tags(rb);
-		if (fio_fill_issue_time(td))
-			fio_gettime(&io_u->issue_time, NULL);
+		rb->issuing = io_u;
 		if (!ret)
 			ret = set_registered(rb, slot, on);
 	}

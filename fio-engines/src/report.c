@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -237,7 +238,7 @@ static void put_job(FILE *f, const struct regbuf *rb)
 	fprintf(f, ",\"job_number\":%u,", rb->td->thread_number);
 	put_string(f, "fio", fio_version_string);
 	fputc(',', f);
-	put_string(f, "mode", regbuf_mode_name(o->mode));
+	put_string(f, "mode", regbuf_mode_name(o->reg_mode));
 	fprintf(f, ",\"fixedbufs\":%s,",
 		o->fixedbufs ? "true" : "false");
 	put_string(f, "reg_op", regbuf_op_name(o->reg_op));
@@ -262,13 +263,17 @@ static int open_log(const char *path)
 	return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 }
 
-/* One write, so that jobs that end at the same time do not mix their lines. */
+/*
+ * Jobs that end at the same time do not mix their lines.  One write is not enough for that on
+ * a network file system; a file system that cannot lock is taken at its word.
+ */
 static int append(const char *path, const char *line, size_t len)
 {
 	int fd = open_log(path), ret = 0;
 
 	if (fd < 0)
 		return errno;
+	flock(fd, LOCK_EX);
 	if (write(fd, line, len) != (ssize_t)len)
 		ret = errno ? errno : EIO;
 	if (close(fd) && !ret)

@@ -9,7 +9,6 @@
  * Cloning is one system call, and that is what is timed.
  */
 #include <stdlib.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "fio.h"
@@ -72,6 +71,7 @@ int regbuf_share_join(struct thread_data *td)
 	if (s) {
 		s->jobs++;
 		s->left++;
+		s->may_clone++;
 	}
 	pthread_mutex_unlock(&shares_lock);
 	return s ? 0 : ENOMEM;
@@ -85,6 +85,7 @@ int regbuf_share_init(struct regbuf *rb)
 			return ENOMEM;
 		rb->share->jobs = 1;
 		rb->share->left = 1;
+		rb->share->may_clone = 1;
 		return 0;
 	}
 	pthread_mutex_lock(&shares_lock);
@@ -103,12 +104,11 @@ int regbuf_share_get(struct regbuf *rb, size_t size)
 	int ret = 0;
 
 	pthread_mutex_lock(&s->lock);
-	if (!s->users)
+	if (!s->has_arena)
 		ret = regbuf_arena_alloc(&s->arena, rb->td, size);
-	if (!ret) {
-		s->users++;
+	s->has_arena = !ret;
+	if (!ret)
 		rb->arena = &s->arena;
-	}
 	pthread_mutex_unlock(&s->lock);
 	return ret;
 }
@@ -116,14 +116,13 @@ int regbuf_share_get(struct regbuf *rb, size_t size)
 void regbuf_source_release(struct regbuf *rb)
 {
 	struct regbuf_share *s = rb->share;
-	uint64_t start;
 
+	if (!s)
+		return;
 	pthread_mutex_lock(&s->lock);
-	if (s->has_source && s->users == 1) {
-		start = regbuf_now();
-		io_uring_unregister_buffers(&s->source);
-		regbuf_count(rb, REGBUF_UNREGISTER, start, regbuf_now(), rb->slots.nr,
-			     rb->arena->size);
+	if (!--s->may_clone && s->has_source) {
+		regbuf_call(rb, &s->source, IORING_UNREGISTER_BUFFERS, NULL, 0);
+		regbuf_count_call(rb, REGBUF_UNREGISTER, rb->slots.nr, s->arena.size);
 		io_uring_queue_exit(&s->source);
 		s->has_source = false;
 	}
@@ -138,11 +137,7 @@ void regbuf_share_put(struct regbuf *rb)
 	rb->share = NULL;
 	if (!s)
 		return;
-	pthread_mutex_lock(&s->lock);
-	if (rb->arena && !--s->users)
-		regbuf_arena_free(&s->arena);
 	rb->arena = NULL;
-	pthread_mutex_unlock(&s->lock);
 	pthread_mutex_lock(&shares_lock);
 	last = !--s->left;
 	for (link = &shares; last && *link; link = &(*link)->next) {
@@ -152,8 +147,11 @@ void regbuf_share_put(struct regbuf *rb)
 		}
 	}
 	pthread_mutex_unlock(&shares_lock);
-	if (last)
-		free(s);
+	if (!last)
+		return;
+	if (s->has_arena)
+		regbuf_arena_free(&s->arena);
+	free(s);
 }
 
 /* ---- the source ---------------------------------------------------------------------- */
@@ -161,50 +159,48 @@ void regbuf_share_put(struct regbuf *rb)
 static int source_make(struct regbuf *rb)
 {
 	struct regbuf_share *s = rb->share;
-	uint64_t start;
 	int ret;
 
 	ret = io_uring_queue_init(1, &s->source, 0);
 	if (ret)
 		return regbuf_explain(rb, ret, "a ring to clone from");
-	start = regbuf_now();
-	ret = io_uring_register_buffers(&s->source, rb->slots.iovecs, rb->slots.nr);
+	ret = regbuf_call(rb, &s->source, IORING_REGISTER_BUFFERS, rb->slots.iovecs, rb->slots.nr);
 	if (ret) {
 		io_uring_queue_exit(&s->source);
 		return regbuf_explain(rb, ret, "registering buffers");
 	}
-	regbuf_count(rb, REGBUF_FIRST, start, regbuf_now(), rb->slots.nr, rb->arena->size);
-	s->has_source = true;
+	regbuf_count_call(rb, REGBUF_FIRST, rb->slots.nr, rb->arena->size);
 	return 0;
 }
 
 int regbuf_source_prepare(struct regbuf *rb)
 {
+	struct regbuf_share *s = rb->share;
 	int ret = 0;
 
-	pthread_mutex_lock(&rb->share->lock);
-	if (!rb->share->has_source)
+	pthread_mutex_lock(&s->lock);
+	if (!s->has_source)
 		ret = source_make(rb);
-	pthread_mutex_unlock(&rb->share->lock);
+	s->has_source = !ret;
+	pthread_mutex_unlock(&s->lock);
 	return ret;
 }
 
 int regbuf_source_replace(struct regbuf *rb, unsigned int first, unsigned int nr)
 {
-	static const __u64 no_tag;
+	struct io_uring_rsrc_update2 arg = { .nr = 1 };
 	unsigned int i;
-	uint64_t start;
-	int ret = 0;
+	int ret;
 
 	/* One by one, so that an error is of the slot that has it */
 	for (i = first; i < first + nr; i++) {
-		start = regbuf_now();
-		ret = io_uring_register_buffers_update_tag(&rb->share->source, i,
-							   &rb->slots.iovecs[i], &no_tag, 1);
+		arg.offset = i;
+		arg.data = (uintptr_t)&rb->slots.iovecs[i];
+		ret = regbuf_call(rb, &rb->share->source, IORING_REGISTER_BUFFERS_UPDATE, &arg,
+				  sizeof(arg));
 		if (ret < 0)
 			return regbuf_explain(rb, ret, "registering again");
-		regbuf_count(rb, REGBUF_REPLACE, start, regbuf_now(), 1,
-			     regbuf_slot_bytes(rb, i));
+		regbuf_count_call(rb, REGBUF_REPLACE, 1, regbuf_slot_bytes(rb, i));
 	}
 	return 0;
 }
@@ -219,18 +215,17 @@ int regbuf_clone(struct regbuf *rb, unsigned int first, unsigned int nr, bool re
 		.dst_off = first,
 		.nr = all ? 0 : nr,
 	};
-	uint64_t start, bytes = 0, end;
+	uint64_t bytes = 0;
 	unsigned int i;
+	int ret;
 
-	start = regbuf_now();
-	if (syscall(__NR_io_uring_register, rb->ring.ring_fd, REGISTER_CLONE_BUFFERS, &arg, 1)) {
-		if (errno == EINVAL)
-			regbuf_say("reg_op=clone: can this kernel clone?  6.13 and later can");
-		return regbuf_explain(rb, -errno, "cloning");
-	}
-	end = regbuf_now();
 	for (i = first; i < first + nr; i++)
 		bytes += regbuf_slot_bytes(rb, i);
-	regbuf_count(rb, REGBUF_CLONE, start, end, nr, bytes);
+	ret = regbuf_call(rb, &rb->ring, REGISTER_CLONE_BUFFERS, &arg, 1);
+	if (ret == -EINVAL)
+		regbuf_say("reg_op=clone: can this kernel clone?  6.13 and later can");
+	if (ret)
+		return regbuf_explain(rb, ret, "cloning");
+	regbuf_count_call(rb, REGBUF_CLONE, nr, bytes);
 	return 0;
 }

@@ -118,20 +118,21 @@ int regbuf_explain(struct regbuf *rb, int ret, const char *what)
 static int table_register(struct regbuf *rb)
 {
 	struct regbuf_slots *s = &rb->slots;
-	uint64_t start;
+	const struct io_uring_rsrc_register arg = {
+		.nr = s->nr,
+		.data = (uintptr_t)s->iovecs,
+		.tags = (uintptr_t)s->tags,
+	};
 	int ret;
 
 	new_tags(rb, 0, s->nr);
-	start = regbuf_now();
 	if (has_tags(rb))
-		ret = io_uring_register_buffers_tags(&rb->ring, s->iovecs,
-						     (const __u64 *)s->tags, s->nr);
+		ret = regbuf_call(rb, &rb->ring, IORING_REGISTER_BUFFERS2, &arg, sizeof(arg));
 	else
-		ret = io_uring_register_buffers(&rb->ring, s->iovecs, s->nr);
+		ret = regbuf_call(rb, &rb->ring, IORING_REGISTER_BUFFERS, s->iovecs, s->nr);
 	if (ret)
 		return regbuf_explain(rb, ret, "registering buffers");
-	regbuf_count(rb, s->before ? REGBUF_REGISTER : REGBUF_FIRST, start, regbuf_now(), s->nr,
-		     rb->arena->size);
+	regbuf_count_call(rb, s->before ? REGBUF_REGISTER : REGBUF_FIRST, s->nr, rb->arena->size);
 	s->registered = true;
 	s->before = true;
 	return 0;
@@ -139,78 +140,80 @@ static int table_register(struct regbuf *rb)
 
 static int table_unregister(struct regbuf *rb)
 {
-	uint64_t start;
 	int ret;
 
 	expect_tags(rb, 0, rb->slots.nr);
-	start = regbuf_now();
-	ret = io_uring_unregister_buffers(&rb->ring);
+	ret = regbuf_call(rb, &rb->ring, IORING_UNREGISTER_BUFFERS, NULL, 0);
 	rb->slots.registered = false;
 	if (ret)
 		return regbuf_explain(rb, ret, "unregistering buffers");
-	regbuf_count(rb, rb->o->reg_op == REGBUF_OP_CLONE ? REGBUF_UNCLONE : REGBUF_UNREGISTER,
-		     start, regbuf_now(), rb->slots.nr, rb->arena->size);
+	regbuf_count_call(rb, rb->o->reg_op == REGBUF_OP_CLONE ? REGBUF_UNCLONE : REGBUF_UNREGISTER,
+			  rb->slots.nr, rb->arena->size);
 	return 0;
 }
 
 /* ---- update: slot by slot, in a table that starts empty ---------------------- */
 
-/* How many entries were updated, or the errno of the first if none was. */
+/* How many entries were updated, or -errno of the first if none was. */
 static int call_update(struct regbuf *rb, unsigned int first, unsigned int nr, bool fill)
 {
 	static const struct iovec nothing;
-	static const __u64 no_tag;
 	struct regbuf_slots *s = &rb->slots;
+	const struct io_uring_rsrc_update2 arg = {
+		.offset = first,
+		.data = (uintptr_t)(fill ? &s->iovecs[first] : &nothing),
+		.tags = fill ? (uintptr_t)&s->tags[first] : 0,
+		.nr = nr,
+	};
 
-	return io_uring_register_buffers_update_tag(&rb->ring, first,
-			fill ? &s->iovecs[first] : &nothing,
-			fill ? (const __u64 *)&s->tags[first] : &no_tag, nr);
+	return regbuf_call(rb, &rb->ring, IORING_REGISTER_BUFFERS_UPDATE, &arg, sizeof(arg));
 }
 
+/*
+ * All of them are registered, or none is, and what they are to be is noted before: after the
+ * call the clock of fio is still running.
+ */
 static int update(struct regbuf *rb, unsigned int first, unsigned int nr, bool fill)
 {
 	struct regbuf_slots *s = &rb->slots;
 	const bool held = s->present[first], before = s->present_before[first];
-	enum regbuf_figure figure = held ? REGBUF_REPLACE : before ? REGBUF_REGISTER :
-								     REGBUF_FIRST;
-	uint64_t start;
-	unsigned int i;
+	const enum regbuf_figure figure = !fill ? REGBUF_UNREGISTER : held ? REGBUF_REPLACE :
+					  before ? REGBUF_REGISTER : REGBUF_FIRST;
+	const uint64_t bytes = bytes_of(rb, first, nr);
 	int ret;
 
-	for (i = first; i < first + nr; i++)
-		if (s->present[i])
-			expect_tags(rb, i, 1);
+	if (held)
+		expect_tags(rb, first, nr);
 	if (fill)
 		new_tags(rb, first, nr);
-	start = regbuf_now();
+	memset(&s->present[first], fill, nr * sizeof(*s->present));
+	memset(&s->present_before[first], 1, nr * sizeof(*s->present_before));
 	ret = call_update(rb, first, nr, fill);
-	/* Where it stopped half-way, the next try tells why */
-	if (ret > 0 && (unsigned int)ret < nr) {
+	if (ret == (int)nr) {
+		regbuf_count_call(rb, figure, nr, bytes);
+		return 0;
+	}
+	/* Where it stopped half-way, the next call tells why */
+	if (ret > 0) {
 		first += ret;
 		nr -= ret;
 		ret = call_update(rb, first, nr, fill);
+		if (ret == (int)nr)
+			return 0;
 	}
-	if (ret < 0) {
-		for (i = first; i < first + nr; i++)
-			s->tags_due -= s->present[i];
-		return regbuf_explain(rb, ret, "updating slots");
-	}
-	if (!fill)
-		figure = REGBUF_UNREGISTER;
-	regbuf_count(rb, figure, start, regbuf_now(), nr, bytes_of(rb, first, nr));
-	memset(&s->present[first], fill, nr * sizeof(*s->present));
-	memset(&s->present_before[first], 1, nr * sizeof(*s->present_before));
-	return 0;
+	memset(&s->present[first], held, nr * sizeof(*s->present));
+	if (held)
+		s->tags_due -= nr;
+	return regbuf_explain(rb, ret, "updating slots");
 }
 
 int regbuf_slot_touch(struct regbuf *rb)
 {
-	uint64_t start = regbuf_now();
 	int ret = call_update(rb, 0, 1, false);
 
 	if (ret < 0)
 		return regbuf_explain(rb, ret, "an update that changes nothing");
-	regbuf_count(rb, REGBUF_EMPTY, start, regbuf_now(), 1, 0);
+	regbuf_count_call(rb, REGBUF_EMPTY, 1, 0);
 	return 0;
 }
 

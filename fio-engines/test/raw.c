@@ -58,12 +58,16 @@ static uint64_t now(void)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
-static void took(int call, uint64_t start, int ret)
+static void timed(int call, struct io_uring *ring, unsigned int op, const void *arg,
+		  unsigned int nr_args)
 {
-	uint64_t ns = now() - start;
+	uint64_t start = now(), ns;
+	int ret;
 
+	ret = syscall(__NR_io_uring_register, ring->ring_fd, op, arg, nr_args);
+	ns = now() - start;
 	if (ret < 0)
-		die(names[call], -ret);
+		die(names[call], errno);
 	if (!best[call] || ns < best[call])
 		best[call] = ns;
 }
@@ -118,9 +122,13 @@ static void reap(struct io_uring *ring)
 static void updates(const struct iovec *slot)
 {
 	static const struct iovec nothing;
-	static __u64 tag, no_tag;
+	static __u64 tag = 1;
+	const struct io_uring_rsrc_update2 drop = { .data = (uintptr_t)&nothing, .nr = 1 };
+	const struct io_uring_rsrc_update2 fill = {
+		.data = (uintptr_t)slot, .tags = (uintptr_t)&tag, .nr = 1,
+	};
+	const unsigned int op = IORING_REGISTER_BUFFERS_UPDATE;
 	struct io_uring ring;
-	uint64_t start;
 	int i, ret;
 
 	make_ring(&ring);
@@ -128,21 +136,11 @@ static void updates(const struct iovec *slot)
 	if (ret)
 		die("an empty table", -ret);
 	for (i = 0; i < TIMES; i++) {
-		start = now();
-		ret = io_uring_register_buffers_update_tag(&ring, 0, &nothing, &no_tag, 1);
-		took(EMPTY, start, ret);
-		tag++;
-		start = now();
-		ret = io_uring_register_buffers_update_tag(&ring, 0, slot, &tag, 1);
-		took(REGISTER, start, ret);
-		tag++;
-		start = now();
-		ret = io_uring_register_buffers_update_tag(&ring, 0, slot, &tag, 1);
-		took(REPLACE, start, ret);
+		timed(EMPTY, &ring, op, &drop, sizeof(drop));
+		timed(REGISTER, &ring, op, &fill, sizeof(fill));
+		timed(REPLACE, &ring, op, &fill, sizeof(fill));
 		reap(&ring);
-		start = now();
-		ret = io_uring_register_buffers_update_tag(&ring, 0, &nothing, &no_tag, 1);
-		took(UNREGISTER, start, ret);
+		timed(UNREGISTER, &ring, op, &drop, sizeof(drop));
 		reap(&ring);
 	}
 	io_uring_queue_exit(&ring);
@@ -152,7 +150,6 @@ static void clones(const struct iovec *slot)
 {
 	struct clone_buffers arg = { 0 };
 	struct io_uring source, ring;
-	uint64_t start;
 	int i, ret;
 
 	ret = io_uring_queue_init(1, &source, 0);
@@ -163,12 +160,8 @@ static void clones(const struct iovec *slot)
 	make_ring(&ring);
 	arg.src_fd = source.ring_fd;
 	for (i = 0; i < TIMES; i++) {
-		start = now();
-		ret = syscall(__NR_io_uring_register, ring.ring_fd, CLONE_BUFFERS, &arg, 1);
-		took(CLONE, start, ret ? -errno : 0);
-		start = now();
-		ret = io_uring_unregister_buffers(&ring);
-		took(UNCLONE, start, ret);
+		timed(CLONE, &ring, CLONE_BUFFERS, &arg, 1);
+		timed(UNCLONE, &ring, IORING_UNREGISTER_BUFFERS, NULL, 0);
 	}
 	io_uring_queue_exit(&ring);
 	io_uring_queue_exit(&source);
