@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Process 1 of the test guest. Mounts what programs expect, runs one command,
- * sends its output and its fate to tests/vm/run, powers the machine off.
+ * sends its output and its fate to tests/vm/run, powers the machine off. As a
+ * service of a Debian system it leaves the mounting to that, and the way to power off.
  *
  * The command, NUL-separated words, is read from the firmware configuration
  * device. Everything that goes back travels in frames over one virtio port, so
@@ -41,6 +42,7 @@
 #define WORDS_MAX	4096
 
 static int port = -1;
+static bool service;
 
 static void write_all(int fd, const void *data, size_t len)
 {
@@ -71,6 +73,11 @@ static void send_frame(char type, const void *data, uint32_t len)
 static void power_off(void)
 {
 	sync();
+	if (service) {
+		execlp("systemctl", "systemctl", "poweroff", NULL);
+		perror("init: systemctl");	/* all else would lose what is not written yet */
+		exit(EXIT_FAILURE);
+	}
 	reboot(RB_POWER_OFF);
 	for (;;)
 		pause();
@@ -294,11 +301,15 @@ int main(void)
 	setenv("TERM", "dumb", 1);
 	umask(022);
 
-	mount_all();
+	service = getpid() != 1;
+	if (!service)
+		mount_all();
 	open_port();
-	sethostname("guest", 5);
-	loopback_up();
-	mount_out();
+	if (!service) {
+		sethostname("guest", 5);
+		loopback_up();
+		mount_out();
+	}
 
 	sigemptyset(&chld);
 	sigaddset(&chld, SIGCHLD);
