@@ -104,6 +104,12 @@ compare-fio: tree ## jobs of the fio engine on both kernels: tables, pictures in
 check-ext: tree ## all tests of liburing-ext: here, with sanitizers, in both guests
 	@tests/check --table tests/ext --results $(BUILD)/ext $(CHECKS)
 
+packages: tree ## Debian 13 packages of kernel, library, fio engine, bench (root; hours the first time)
+	@packages/make $(PACKAGES_ARGS) $(BUILD)/packages
+
+check-packages: setup ## install, use, upgrade and purge them in a Debian 13 system
+	@tests/packages $(BUILD)/packages
+
 check-liburing: tree ## liburing's own tests, the newest, on both kernels: what stock passes must pass
 	@tests/liburing $(CHECKS)
 
@@ -140,4 +146,5 @@ clean: ## remove build/ (the cache stays)
 .PHONY: help setup tree series export run readme bench bench-redraw bench-check \
 	bench-pin bench-debian bench-native check lint kunit check-series check-arches check-fio \
 	compare-fio check-ext check-liburing check-long check-fuzz-pure check-races check-races-red \
-	check-kunit-red check-faults check-debug check-fuzz check-stress clean programs
+	check-kunit-red check-faults check-debug check-fuzz check-stress packages check-packages clean \
+	programs
