@@ -63,8 +63,9 @@ bench-pin: $(BUILD)/bench.img ## pinning alone, against its bounds
 bench-debian: $(BUILD)/bench.img ## headline figures in Debian's own configuration, too: within 3 %?
 	@$(call BENCH_RUN,run debian,tests/bench/compare-configs) $(BENCH_ARGS)
 
-bench-native: programs ## this machine's own kernel by the clock (root)
-	@tests/bench/bench-native --program $(BUILD)/tests/kernel/reg_bench $(BENCH_ARGS)
+bench-native: programs ## this machine's own kernel by the clock, into OUTPUT=FILE (root)
+	@tests/bench/uring-regbuf-bench run --programs $(BUILD)/tests/kernel $(BENCH_ARGS) \
+		$(or $(OUTPUT),$(BUILD)/bench-native.json)
 
 check: tree ## all checks: lint, tools, KUnit, programs in the guest
 	@tests/check $(CHECKS)
