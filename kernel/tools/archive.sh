@@ -6,6 +6,7 @@
 # debian-archive-keyring; apt's own configuration and lists stay untouched. To be sourced.
 
 # The override is there for the test, which signs an archive of its own.
+# shellcheck disable=SC2034 # for those who source this
 readonly keyring=${FOLIO_RUNS_KEYRING:-/usr/share/keyrings/debian-archive-keyring.gpg}
 
 # Debian's own archive among the sources of this machine. apt reads its two
