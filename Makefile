@@ -108,6 +108,9 @@ check-ext: tree ## all tests of liburing-ext: here, with sanitizers, in both gue
 packages: tree ## Debian 13 packages of kernel, library, fio engine, bench (root; hours the first time)
 	@packages/make $(PACKAGES_ARGS) $(BUILD)/packages
 
+run-packages: programs ## make run with Debian's kernel package and this one's (after make packages)
+	@packages/run $(RUN_ARGS)
+
 check-packages: setup ## install, use, upgrade and purge them in a Debian 13 system
 	@tests/packages $(BUILD)/packages
 
@@ -147,5 +150,5 @@ clean: ## remove build/ (the cache stays)
 .PHONY: help setup tree series export run readme bench bench-redraw bench-check \
 	bench-pin bench-debian bench-native check lint kunit check-series check-arches check-fio \
 	compare-fio check-ext check-liburing check-long check-fuzz-pure check-races check-races-red \
-	check-kunit-red check-faults check-debug check-fuzz check-stress packages check-packages clean \
+	check-kunit-red check-faults check-debug check-fuzz check-stress packages run-packages check-packages clean \
 	programs

@@ -33,6 +33,8 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -179,14 +181,33 @@ static void loopback_up(void)
 	close(fd);
 }
 
+/* A distribution's kernel has that device as a module, which the image then brings for it. */
+static void load_fw_cfg(void)
+{
+	struct utsname name;
+	char path[256];
+	int fd;
+
+	uname(&name);
+	snprintf(path, sizeof(path), "/lib/modules/%s/qemu_fw_cfg.ko", name.release);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST)
+		perror(path);
+	close(fd);
+}
+
 static char **read_command(void)
 {
 	static char text[COMMAND_MAX + 1];
 	static char *words[WORDS_MAX + 1];
-	int fd = open(COMMAND, O_RDONLY | O_CLOEXEC);
 	size_t len = 0, n = 0;
 	ssize_t got;
+	int fd;
 
+	load_fw_cfg();
+	fd = open(COMMAND, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		give_up("no command");
 	while (len < COMMAND_MAX && (got = read(fd, text + len, COMMAND_MAX - len)) > 0)
