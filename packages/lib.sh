@@ -39,8 +39,10 @@ in_root()
 {
 	local root=$1
 	shift
+	# unshare does not heed a signal itself, and takes what it started along when it is killed:
+	# which happens when this script ends, in whatever way.
 	# shellcheck disable=SC2016	# for the shell inside
-	unshare --mount --pid --fork --kill-child bash -euc '
+	setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child bash -euc '
 		root=$1 at=$1/run/folio-runs
 		shift
 		mount -t tmpfs tmpfs "$root/run"
