@@ -63,8 +63,9 @@ bench-pin: $(BUILD)/bench.img ## pinning alone, against its bounds
 bench-debian: $(BUILD)/bench.img ## headline figures in Debian's own configuration, too: within 3 %?
 	@$(call BENCH_RUN,run debian,tests/bench/compare-configs) $(BENCH_ARGS)
 
-bench-native: programs ## this machine's own kernel by the clock (root)
-	@tests/bench/bench-native --program $(BUILD)/tests/kernel/reg_bench $(BENCH_ARGS)
+bench-native: programs ## this machine's own kernel by the clock, into OUTPUT=FILE (root)
+	@tests/bench/uring-regbuf-bench run --programs $(BUILD)/tests/kernel $(BENCH_ARGS) \
+		$(or $(OUTPUT),$(BUILD)/bench-native.json)
 
 check: tree ## all checks: lint, tools, KUnit, programs in the guest
 	@tests/check $(CHECKS)
@@ -104,6 +105,15 @@ compare-fio: tree ## jobs of the fio engine on both kernels: tables, pictures in
 check-ext: tree ## all tests of liburing-ext: here, with sanitizers, in both guests
 	@tests/check --table tests/ext --results $(BUILD)/ext $(CHECKS)
 
+packages: tree ## Debian 13 packages of kernel, library, fio engine, bench (root; hours the first time)
+	@packages/make $(PACKAGES_ARGS) $(BUILD)/packages
+
+run-packages: programs ## make run with Debian's kernel package and this one's (after make packages)
+	@packages/run $(RUN_ARGS)
+
+check-packages: setup ## install, use, upgrade and purge them in a Debian 13 system
+	@tests/packages $(BUILD)/packages
+
 check-liburing: tree ## liburing's own tests, the newest, on both kernels: what stock passes must pass
 	@tests/liburing $(CHECKS)
 
@@ -140,4 +150,5 @@ clean: ## remove build/ (the cache stays)
 .PHONY: help setup tree series export run readme bench bench-redraw bench-check \
 	bench-pin bench-debian bench-native check lint kunit check-series check-arches check-fio \
 	compare-fio check-ext check-liburing check-long check-fuzz-pure check-races check-races-red \
-	check-kunit-red check-faults check-debug check-fuzz check-stress clean programs
+	check-kunit-red check-faults check-debug check-fuzz check-stress packages run-packages check-packages clean \
+	programs

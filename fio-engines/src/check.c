@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "fio.h"
-#include "verify.h"
 
 #include "io.h"
 

@@ -317,6 +317,29 @@ static unsigned int cq_entries(const struct regbuf *rb)
 	return entries > 32768 ? 32768 : entries;
 }
 
+/*
+ * As io_uring_queue_init_params(), which since liburing 2.6 asks for a ring without the array that
+ * says in which order entries are submitted: here an io_u has its entry for life.
+ */
+static int queue_init(unsigned int entries, struct io_uring *ring, struct io_uring_params *p)
+{
+	int ret, fd = io_uring_setup(entries, p);
+
+	if (fd < 0)
+		return fd;
+	ret = io_uring_queue_mmap(fd, p, ring);
+	if (ret) {
+		close(fd);
+		return ret;
+	}
+	/* Some versions leave these to who calls */
+	ring->ring_fd = fd;
+	ring->enter_ring_fd = fd;
+	ring->flags = p->flags;
+	ring->features = p->features;
+	return 0;
+}
+
 /* The best that the kernel has: flags that it does not know go one by one. */
 static int init_ring(struct regbuf *rb)
 {
@@ -348,7 +371,7 @@ static int init_ring(struct regbuf *rb)
 		p.flags = flags;
 		p.cq_entries = cq_entries(rb);
 		p.sq_thread_cpu = o->sqthread_poll_cpu;
-		ret = io_uring_queue_init_params(rb->td->o.iodepth, &rb->ring, &p);
+		ret = queue_init(rb->td->o.iodepth, &rb->ring, &p);
 		if (ret != -EINVAL || i == ARRAY_LEN(droppable))
 			break;
 		flags &= ~droppable[i];

@@ -9,7 +9,6 @@
 #include <sched.h>
 
 #include "fio.h"
-#include "verify.h"
 
 #include "io.h"
 

@@ -3,6 +3,14 @@
 #ifndef REGBUF_IO_H
 #define REGBUF_IO_H
 
+#include <endian.h>
+
+/* fio's verify.h makes use of this, and fio keeps it for itself */
+#ifndef le32_to_cpu
+#define le32_to_cpu(x)	le32toh(x)
+#endif
+#include "verify.h"
+
 #include "regbuf.h"
 
 int regbuf_io_prep(struct thread_data *td, struct io_u *io_u);

@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "counters.h"
 #include "fixed_io.h"
 #include "layouts.h"
 #include "registration.h"
@@ -106,6 +107,7 @@ static struct {
 	FILE *json;
 	int icount;			/* shift, or -1 */
 	const char *only, *calls;
+	bool counters;
 } opt = {
 	.icount = -1,
 };
@@ -115,6 +117,7 @@ static struct target {
 	struct io_target io;
 } targets[TARGETS_MAX];
 
+static struct counters counters;
 static unsigned int nr_targets, passed, failed;
 
 /* What is measured now */
@@ -183,9 +186,12 @@ static int send_once(const struct work *work, const struct iovec *iov, struct re
 			     work->shape->segments * work->shape->each, work->received, why);
 }
 
-static int run_ios(const struct work *work, uint64_t *ns, struct reason *why)
+/* Counts are of all transfers of a round, and of choosing where they go. */
+static int run_ios(const struct work *work, uint64_t *ns, struct counts *counts,
+		   struct reason *why)
 {
 	struct iovec iov[SEGMENTS_MAX];
+	struct counts now = { 0 };
 
 	*ns = UINT64_MAX;
 	/* once untimed: what is allocated or read for the first time stays */
@@ -193,6 +199,8 @@ static int run_ios(const struct work *work, uint64_t *ns, struct reason *why)
 		uint64_t took = 0;
 
 		settle();
+		if (opt.counters)
+			counters_start(&counters);
 		for (uint64_t i = 0; i < work->shape->ios; i++) {
 			uint64_t start;
 			int ret;
@@ -204,14 +212,18 @@ static int run_ios(const struct work *work, uint64_t *ns, struct reason *why)
 			if (ret)
 				return -1;
 		}
-		if (timed && took < *ns)
+		if (opt.counters)
+			counters_stop(&counters, &now);
+		if (timed && took < *ns) {
 			*ns = took;
+			*counts = now;
+		}
 	}
 	return 0;
 }
 
 static void print_result(const struct work *work, const char *target, const char *call,
-			 uint64_t ns)
+			 uint64_t ns, const struct counts *counts)
 {
 	uint64_t value = (opt.icount < 0 ? ns : ns >> opt.icount) / work->shape->ios;
 	const struct shape *shape = work->shape;
@@ -226,10 +238,12 @@ static void print_result(const struct work *work, const char *target, const char
 		return;
 	fprintf(opt.json, "{\"type\": \"io\", \"name\": \"%s/%s/%s/%ux%zu\", \"buffer\": \"%s\", "
 		"\"target\": \"%s\", \"op\": \"%s\", \"segments\": %u, \"bytes\": %zu, "
-		"\"ios\": %u, \"%s_per_io\": %llu}\n", buffer, target, call, shape->segments,
+		"\"ios\": %u, \"%s_per_io\": %llu", buffer, target, call, shape->segments,
 		shape->each, buffer, target, call, shape->segments,
 		shape->segments * shape->each, shape->ios, opt.icount < 0 ? "ns" : "insn",
 		(unsigned long long)value);
+	counts_json(opt.json, "io", counts, shape->ios);
+	fputs("}\n", opt.json);
 	fflush(opt.json);
 }
 
@@ -237,6 +251,7 @@ static int run_target(struct work *work, struct reason *why)
 {
 	for (size_t c = 0; c < ARRAY_SIZE(calls); c++)
 		for (size_t i = 0; i < ARRAY_SIZE(shapes); i++) {
+			struct counts counts;
 			uint64_t ns;
 
 			work->call = &calls[c];
@@ -245,9 +260,9 @@ static int run_target(struct work *work, struct reason *why)
 			    (!calls[c].vectored && shapes[i].segments > 1) ||
 			    (opt.calls && !name_in_list(calls[c].name, opt.calls)))
 				continue;
-			if (run_ios(work, &ns, why))
+			if (run_ios(work, &ns, &counts, why))
 				return -1;
-			print_result(work, work->target->name, calls[c].name, ns);
+			print_result(work, work->target->name, calls[c].name, ns, &counts);
 		}
 	return 0;
 }
@@ -265,13 +280,15 @@ static int run_sends(struct work *work, struct reason *why)
 	pair.ring = work->ring;
 	work->pair = &pair;
 	for (size_t i = 0; !ret && i < ARRAY_SIZE(sends); i++) {
+		struct counts counts;
 		uint64_t ns;
 
 		work->shape = &sends[i];
-		ret = run_ios(work, &ns, why);
+		ret = run_ios(work, &ns, &counts, why);
 		if (!ret)
 			print_result(work, "tcp",
-				     sends[i].segments > 1 ? "SENDMSG_ZC" : "SEND_ZC", ns);
+				     sends[i].segments > 1 ? "SENDMSG_ZC" : "SEND_ZC", ns,
+				     &counts);
 	}
 	work->pair = NULL;
 	tcp_pair_close(&pair);
@@ -357,6 +374,7 @@ static void usage(FILE *out)
 		"Usage: %s [options] NAME=PATH...\n"
 		"  --icount SHIFT     guest of qemu -icount shift=SHIFT: print instructions\n"
 		"  --only NAME,...    only these buffers\n"
+		"  --counters         what the CPU counts, into the JSON\n"
 		"  --calls NAME,...   only these calls; SEND: zero-copy sends\n"
 		"  --json FILE        results as a JSON object a line\n",
 		program_invocation_short_name);
@@ -368,6 +386,7 @@ static void parse_options(int argc, char **argv)
 		{ "icount", required_argument, NULL, 'i' },
 		{ "only", required_argument, NULL, 'o' },
 		{ "calls", required_argument, NULL, 'c' },
+		{ "counters", no_argument, NULL, 'p' },
 		{ "json", required_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ }
@@ -387,6 +406,9 @@ static void parse_options(int argc, char **argv)
 			break;
 		case 'c':
 			opt.calls = optarg;
+			break;
+		case 'p':
+			opt.counters = true;
 			break;
 		case 'j':
 			opt.json = fopen(optarg, "we");
@@ -418,6 +440,8 @@ int main(int argc, char **argv)
 	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
 		note("cannot raise RLIMIT_MEMLOCK: %s", strerror(errno));
 	parse_options(argc, argv);
+	if (opt.counters)
+		counters_open(&counters);
 	for (size_t i = 0; i < ARRAY_SIZE(buffers); i++) {
 		if (opt.only && !name_in_list(buffers[i].name, opt.only))
 			continue;
@@ -427,6 +451,8 @@ int main(int argc, char **argv)
 		failed++;
 		printf("FAIL %s: %s\n", buffers[i].name, why.text);
 	}
+	if (opt.counters)
+		counters_close(&counters);
 	while (nr_targets)
 		io_target_close(&targets[--nr_targets].io);
 	if (opt.json && fclose(opt.json))

@@ -444,8 +444,7 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
 	(void)context;
 	if (info->si_code == BUS_MCEERR_AR || info->si_code == BUS_MCEERR_AO)
 		return;
-	write(2, text, sizeof(text) - 1);
-	_exit(1);
+	_exit(write(2, text, sizeof(text) - 1) > 0 ? 1 : 2);
 }
 
 static int start_poison(struct race *race, struct reason *why)

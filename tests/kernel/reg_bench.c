@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "alloc_trace.h"
+#include "counters.h"
 #include "layouts.h"
 #include "pin.h"
 #include "ref_trace.h"
@@ -86,6 +87,7 @@ static struct {
 	size_t min, max;		/* of a buffer */
 	bool metadata;
 	bool atomics;
+	bool counters;
 } opt = {
 	.icount = -1,
 	.min = FIRST_SIZE,
@@ -109,6 +111,7 @@ static const char * const op_names[NR_OPS] = {
 struct result {
 	int error;			/* of registration: 0 or positive errno */
 	uint64_t ns[NR_OPS];
+	struct counts counts[NR_OPS];	/* of the same call as the time */
 	struct alloc_usage usage;
 	uint64_t pins;
 	struct op_refs {		/* with --atomics */
@@ -128,6 +131,7 @@ static const struct pin_test {
 
 static struct alloc_trace trace;
 static struct ref_trace ref_trace;
+static struct counters counters;
 static int gup_test = -1;
 static unsigned int passed, failed;
 
@@ -173,6 +177,7 @@ static int time_ops(const struct iovec *iov, struct result *res, struct reason *
 	if (ring_init(&clone, false, why))
 		goto out;
 	for (enum op op = 0; op < NR_OPS; op++) {
+		struct counts counts = { 0 };
 		uint64_t start, end;
 
 		if (op == OP_REGISTER || opt.atomics)
@@ -182,9 +187,13 @@ static int time_ops(const struct iovec *iov, struct result *res, struct reason *
 			ret = -1;
 			break;
 		}
+		if (opt.counters)
+			counters_start(&counters);
 		start = now_ns();
 		ret = do_op(op, &ring, &clone, iov);
 		end = now_ns();
+		if (opt.counters)
+			counters_stop(&counters, &counts);
 		if (opt.atomics)
 			counted = ref_trace_stop(&ref_trace, &res->refs[op].usage, why);
 		if (op == OP_REGISTER && ret) {
@@ -207,8 +216,10 @@ static int time_ops(const struct iovec *iov, struct result *res, struct reason *
 		if (opt.atomics)
 			res->refs[op].pins = (int64_t)(now.pin_acquired - now.pin_released) -
 					     (int64_t)(before.pin_acquired - before.pin_released);
-		if (end - start < res->ns[op])
+		if (end - start < res->ns[op]) {
 			res->ns[op] = end - start;
+			res->counts[op] = counts;
+		}
 	}
 	io_uring_queue_exit(&clone);
 out:
@@ -380,6 +391,8 @@ static void print_result(const struct backing_test *test, const struct memory *m
 			fprintf(opt.json, ", \"%s_insn\": %llu", op_names[op], ns >> opt.icount);
 		if (opt.json)
 			fprintf(opt.json, ", \"%s_ns\": %llu", op_names[op], ns);
+		if (opt.json)
+			counts_json(opt.json, op_names[op], &res->counts[op], 1);
 	}
 	if (!res->error)
 		printf(" pins %llu metadata %llu peak %llu", (unsigned long long)res->pins,
@@ -469,6 +482,7 @@ static void usage(FILE *out)
 		"  --max SIZE         nor larger\n"
 		"  --atomics          operations on reference counts, instead of time and memory\n"
 		"  --no-metadata      do not trace allocations\n"
+		"  --counters         what the CPU counts, into the JSON\n"
 		"  --json FILE        results as a JSON object a line\n",
 		program_invocation_short_name);
 }
@@ -482,6 +496,7 @@ static void parse_options(int argc, char **argv)
 		{ "max", required_argument, NULL, 'm' },
 		{ "atomics", no_argument, NULL, 'a' },
 		{ "no-metadata", no_argument, NULL, 'n' },
+		{ "counters", no_argument, NULL, 'c' },
 		{ "json", required_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ }
@@ -516,6 +531,9 @@ static void parse_options(int argc, char **argv)
 			break;
 		case 'n':
 			opt.metadata = false;
+			break;
+		case 'c':
+			opt.counters = true;
 			break;
 		case 'j':
 			opt.json = fopen(optarg, "we");
@@ -553,9 +571,13 @@ int main(int argc, char **argv)
 		die("%s", why.text);
 	if (opt.atomics && (gup_test = pin_open(&why)) < 0)
 		die("%s", why.text);
+	if (opt.counters)
+		counters_open(&counters);
 	for (size_t i = 0; i < ARRAY_SIZE(tests); i++)
 		if (!opt.only || name_in_list(tests[i].name, opt.only))
 			run_test(&tests[i]);
+	if (opt.counters)
+		counters_close(&counters);
 	if (opt.metadata)
 		alloc_trace_close(&trace);
 	if (opt.atomics)

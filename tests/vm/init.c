@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Process 1 of the test guest. Mounts what programs expect, runs one command,
- * sends its output and its fate to tests/vm/run, powers the machine off.
+ * sends its output and its fate to tests/vm/run, powers the machine off. As a
+ * service of a Debian system it leaves the mounting to that, and the way to power off.
  *
  * The command, NUL-separated words, is read from the firmware configuration
  * device. Everything that goes back travels in frames over one virtio port, so
@@ -32,6 +33,8 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,6 +44,7 @@
 #define WORDS_MAX	4096
 
 static int port = -1;
+static bool service;
 
 static void write_all(int fd, const void *data, size_t len)
 {
@@ -71,6 +75,11 @@ static void send_frame(char type, const void *data, uint32_t len)
 static void power_off(void)
 {
 	sync();
+	if (service) {
+		execlp("systemctl", "systemctl", "poweroff", NULL);
+		perror("init: systemctl");	/* all else would lose what is not written yet */
+		exit(EXIT_FAILURE);
+	}
 	reboot(RB_POWER_OFF);
 	for (;;)
 		pause();
@@ -172,14 +181,33 @@ static void loopback_up(void)
 	close(fd);
 }
 
+/* A distribution's kernel has that device as a module, which the image then brings for it. */
+static void load_fw_cfg(void)
+{
+	struct utsname name;
+	char path[256];
+	int fd;
+
+	uname(&name);
+	snprintf(path, sizeof(path), "/lib/modules/%s/qemu_fw_cfg.ko", name.release);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST)
+		perror(path);
+	close(fd);
+}
+
 static char **read_command(void)
 {
 	static char text[COMMAND_MAX + 1];
 	static char *words[WORDS_MAX + 1];
-	int fd = open(COMMAND, O_RDONLY | O_CLOEXEC);
 	size_t len = 0, n = 0;
 	ssize_t got;
+	int fd;
 
+	load_fw_cfg();
+	fd = open(COMMAND, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		give_up("no command");
 	while (len < COMMAND_MAX && (got = read(fd, text + len, COMMAND_MAX - len)) > 0)
@@ -294,11 +322,15 @@ int main(void)
 	setenv("TERM", "dumb", 1);
 	umask(022);
 
-	mount_all();
+	service = getpid() != 1;
+	if (!service)
+		mount_all();
 	open_port();
-	sethostname("guest", 5);
-	loopback_up();
-	mount_out();
+	if (!service) {
+		sethostname("guest", 5);
+		loopback_up();
+		mount_out();
+	}
 
 	sigemptyset(&chld);
 	sigaddset(&chld, SIGCHLD);

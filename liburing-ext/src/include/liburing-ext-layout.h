@@ -43,7 +43,7 @@ enum io_uring_ext_layout_source {
 
 /* io_uring_ext_layout.flags */
 #define IO_URING_EXT_LAYOUT_ESTIMATE	(1U << 0) /* not told by the kernel */
-/* interior runs are one size; told by the kernel: multiples of one size */
+/* interior runs are one size; told by the kernel: all runs are, or there are no interior ones */
 #define IO_URING_EXT_LAYOUT_UNIFORM	(1U << 1)
 #define IO_URING_EXT_LAYOUT_READONLY	(1U << 2)
 #define IO_URING_EXT_LAYOUT_KBUF	(1U << 3) /* the kernel's own memory */
@@ -57,7 +57,7 @@ struct io_uring_ext_layout {
 	__u64 smallest;			/* bytes of the smallest and largest run */
 	__u64 largest;
 	/* IO_URING_EXT_UNLIMITED where the kernel does not tell */
-	__u64 metadata;			/* bytes of the kernel's tables */
+	__u64 metadata;			/* bytes of the kernel's tables: none tells */
 	/* Bytes that registering added to what counts towards RLIMIT_MEMLOCK */
 	__u64 charged;
 	__u64 resv[4];
