@@ -4,6 +4,7 @@
 #
 #   FOLIO_RUNS_CACHE  kernel source, git tree and builds (~/.cache/folio-runs)
 #   LINUX_SRC         a Linux 7.3.y tree or tarball, instead of Debian's
+#   QEMU_SRC          a QEMU tree or tarball, instead of Debian's
 
 BUILD := build
 PROGRAMS := $(BUILD)/tests/kernel/regbuf_run
@@ -97,6 +98,18 @@ check-arches: tree ## other architectures: all that the series touches, and KUni
 check-fio: tree ## all tests of the fio engine: here, with a sanitizer, in both guests
 	@tests/check --table tests/fio --results $(BUILD)/fio $(CHECKS)
 
+qemu: setup ## QEMU with registered buffers: tools and an emulator, in a Debian 13 root (root)
+	@qemu/tools/build
+
+qemu-tree: setup ## qemu/ as a git tree, to edit and commit in
+	@qemu/tools/tree make
+
+qemu-series: ## the commits of that tree back into qemu/
+	@qemu/tools/tree import
+
+check-qemu: tree ## QEMU: its own tests, tools, devices, a VM, and both guests
+	@tests/check --table tests/qemu/checks --results $(BUILD)/qemu $(CHECKS)
+
 compare-fio: tree ## jobs of the fio engine on both kernels: tables, pictures in fio-engines/results
 	@stock=$$(kernel/tools/build stock run) && \
 	patched=$$(kernel/tools/build patched run) && \
@@ -149,6 +162,6 @@ clean: ## remove build/ (the cache stays)
 
 .PHONY: help setup tree series export run readme bench bench-redraw bench-check \
 	bench-pin bench-debian bench-native check lint kunit check-series check-arches check-fio \
-	compare-fio check-ext check-liburing check-long check-fuzz-pure check-races check-races-red \
-	check-kunit-red check-faults check-debug check-fuzz check-stress packages run-packages check-packages clean \
-	programs
+	compare-fio qemu qemu-tree qemu-series check-qemu check-ext check-liburing check-long \
+	check-fuzz-pure check-races check-races-red check-kunit-red check-faults check-debug \
+	check-fuzz check-stress packages run-packages check-packages clean programs

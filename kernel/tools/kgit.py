@@ -1,18 +1,40 @@
 # SPDX-License-Identifier: GPL-2.0
-"""git for the kernel tree in the cache: trees and commits without a checkout."""
+"""git for a tree in the cache: trees and commits without a checkout.
+
+Two parts of the project are kept as a series on top of somebody else's source:
+kernel/ and qemu/. FOLIO_RUNS_PART says which one it is about.
+"""
 
 import os
 import re
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
+
+@dataclass(frozen=True)
+class Part:
+    title: str                  # what the series is for
+    repo: str                   # in the cache: the git repository
+    worktrees: str              # and the folder of its worktrees and builds
+    override: str               # variable that names another source
+    author: str                 # of the commit that the series starts from
+
+
+PARTS = {
+    "kernel": Part("Linux", "linux.git", "k", "LINUX_SRC", "Linux <linux@kernel.invalid>"),
+    "qemu": Part("QEMU", "qemu.git", "q", "QEMU_SRC", "QEMU <qemu@qemu.invalid>"),
+}
+NAME = os.environ.get("FOLIO_RUNS_PART") or "kernel"
+PART = PARTS[NAME]
+
 TOP = Path(__file__).resolve().parents[2]
-KERNEL = TOP / "kernel"
+HOME = TOP / NAME
 CACHE = Path(os.environ.get("FOLIO_RUNS_CACHE") or
              Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "folio-runs")
-REPO = CACHE / "linux.git"
+REPO = CACHE / PART.repo
 
 
 class Refused(Exception):

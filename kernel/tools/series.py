@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The series, as kernel/ has it and as commits have it, and the way between the two."""
+"""The series, as its folder has it and as commits have it, and the way between the two."""
 
 import contextlib
 import hashlib
@@ -9,10 +9,10 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kgit import KERNEL, Index, Refused, commit_tree, commits_between, git
+from kgit import HOME, NAME, PART, Index, Refused, commit_tree, commits_between, git
 
-# In kernel/, but not files of the kernel. Tools are the files in kernel/tools itself.
-OURS = re.compile(r"series|cover-letter\.txt|patches/.*|tools/[^/]+|.*/__pycache__/.*|"
+# In the folder, but not files of the series. Tools are the files in tools/ itself.
+OURS = re.compile(r"series|cover-letter\.txt|README\.md|patches/.*|tools/[^/]+|.*/__pycache__/.*|"
                   r"Documentation/found-in-stock\.md")
 
 
@@ -25,7 +25,7 @@ class Entry:
 
 @dataclass
 class Series:
-    head: str                                       # comment that opens kernel/series
+    head: str                                       # comment that opens the file series
     entries: list[Entry]
     files: dict[str, tuple[str, bytes]]             # new file: git mode, final content
 
@@ -41,43 +41,43 @@ class Series:
 
 
 def load_series():
-    lines = (KERNEL / "series").read_text().splitlines()
+    lines = (HOME / "series").read_text().splitlines()
     head, entries, files = "", [], {}
     for line in lines:
         if not line.strip() or line.startswith("#"):
             if entries:
-                raise Refused("kernel/series: comments belong above the first patch")
+                raise Refused(f"{NAME}/series: comments belong above the first patch")
             head += line + "\n"
             continue
         name, *brings = line.split()
         if not re.fullmatch(r"\d{4}-[\w.+-]+\.patch", name):
-            raise Refused(f"kernel/series: '{name}' is not named NNNN-name.patch")
+            raise Refused(f"{NAME}/series: '{name}' is not named NNNN-name.patch")
         if any(name == e.name for e in entries):
-            raise Refused(f"kernel/series: {name} is listed twice")
+            raise Refused(f"{NAME}/series: {name} is listed twice")
         try:
-            entries.append(Entry(name, (KERNEL / "patches" / name).read_bytes(), brings))
+            entries.append(Entry(name, (HOME / "patches" / name).read_bytes(), brings))
         except FileNotFoundError:
-            raise Refused(f"kernel/series lists {name}, which kernel/patches lacks") from None
+            raise Refused(f"{NAME}/series lists {name}, which {NAME}/patches lacks") from None
         for path in brings:
             if path in files:
-                raise Refused(f"kernel/series: {path} is brought twice")
+                raise Refused(f"{NAME}/series: {path} is brought twice")
             files[path] = read_new_file(path)
 
     listed = {f"patches/{e.name}" for e in entries} | set(files)
-    for path in sorted(p.relative_to(KERNEL).as_posix() for p in KERNEL.rglob("*")
+    for path in sorted(p.relative_to(HOME).as_posix() for p in HOME.rglob("*")
                        if p.is_symlink() or not p.is_dir()):
         patch = path.startswith("patches/") and path.endswith(".patch")
         if path not in listed and (patch or not OURS.fullmatch(path)):
-            raise Refused(f"kernel/{path} is not in kernel/series")
+            raise Refused(f"{NAME}/{path} is not in {NAME}/series")
     return Series(head, entries, files)
 
 
 def read_new_file(path):
-    real = KERNEL / path
+    real = HOME / path
     if os.path.normpath(path) != path or path.startswith(("/", "../")) or OURS.fullmatch(path):
-        raise Refused(f"kernel/series: '{path}' is not a path of the kernel")
+        raise Refused(f"{NAME}/series: '{path}' is not a path of {PART.title}")
     if real.is_symlink() or not real.is_file():
-        raise Refused(f"kernel/series lists {path}, but kernel/{path} is no regular file")
+        raise Refused(f"{NAME}/series lists {path}, but {NAME}/{path} is no regular file")
     return "100755" if os.access(real, os.X_OK) else "100644", real.read_bytes()
 
 
@@ -90,15 +90,15 @@ def write_if_changed(path, data, mode="100644"):
 
 def store_series(new, old):
     for entry in new.entries:
-        write_if_changed(KERNEL / "patches" / entry.name, entry.patch)
+        write_if_changed(HOME / "patches" / entry.name, entry.patch)
     for path, (mode, data) in new.files.items():
-        write_if_changed(KERNEL / path, data, mode)
-    write_if_changed(KERNEL / "series", new.listing().encode())
+        write_if_changed(HOME / path, data, mode)
+    write_if_changed(HOME / "series", new.listing().encode())
     gone = {f"patches/{e.name}" for e in old.entries} - {f"patches/{e.name}" for e in new.entries}
     for path in gone | (set(old.files) - set(new.files)):
-        (KERNEL / path).unlink()
+        (HOME / path).unlink()
         with contextlib.suppress(OSError):          # folders that it leaves empty
-            for folder in (KERNEL / path).parents:
+            for folder in (HOME / path).parents:
                 folder.rmdir()
 
 
@@ -123,7 +123,7 @@ def parse_mail(entry):
         return Mail(f"{fields['Author']} <{fields['Email']}>", fields["Date"],
                     f"{fields['Subject']}\n\n{body}".strip("\n") + "\n", diff)
     except KeyError as missing:
-        raise Refused(f"kernel/patches/{entry.name}: no {missing} in its mail header") from None
+        raise Refused(f"{NAME}/patches/{entry.name}: no {missing} in its mail header") from None
 
 
 def touched(diff):
@@ -136,7 +136,7 @@ def apply(index, entry, diff, *options):
     try:
         git("apply", "--cached", "--whitespace=nowarn", *options, "-", data=diff, env=index.env)
     except Refused as error:
-        raise Refused(f"kernel/patches/{entry.name} does not apply\n{error}") from None
+        raise Refused(f"{NAME}/patches/{entry.name} does not apply\n{error}") from None
 
 
 def first_forms(series, mails):
@@ -168,18 +168,18 @@ def commits_from(series, base):
                 apply(index, entry, mail.diff)
             for path in entry.brings:
                 if index.entry(path):
-                    raise Refused(f"kernel/series: {entry.name} brings {path}, which exists by then")
+                    raise Refused(f"{NAME}/series: {entry.name} brings {path}, which exists by then")
                 index.add(path, *first[path])
             tree = index.write()
             added = set(added_files(parent, tree)) - set(entry.brings)
             if added:
-                raise Refused(f"kernel/patches/{entry.name} creates {', '.join(sorted(added))}: "
-                              "make it a file in kernel/ and list it in kernel/series")
+                raise Refused(f"{NAME}/patches/{entry.name} creates {', '.join(sorted(added))}: "
+                              f"make it a file in {NAME}/ and list it in {NAME}/series")
             commits.append(commit_tree(tree, [parent], mail.message, mail.author, mail.date))
         for path, (mode, data) in series.files.items():
             blob = git("hash-object", "--stdin", data=data)
             if index.entry(path) != (mode, blob):
-                raise Refused(f"kernel/{path} is not what the series ends with: "
+                raise Refused(f"{NAME}/{path} is not what the series ends with: "
                               "a patch that edits it no longer fits")
     return commits
 
@@ -207,7 +207,7 @@ def series_from(base, tip, head, worktree):
             if mode not in ("100644", "100755"):
                 raise Refused(f"'{title}' adds {path}, which is no regular file")
             if path in files or OURS.fullmatch(path) or not re.fullmatch(r"[\w./+-]+", path):
-                raise Refused(f"'{title}' adds {path}: this path cannot be a new file in kernel/")
+                raise Refused(f"'{title}' adds {path}: this path cannot be a new file in {NAME}/")
             files[path] = mode, git("cat-file", "blob", blob, text=False)
         entries.append(Entry(f"{number:04d}-{name[:52]}.patch", mail_of(commit, brings, worktree), brings))
     return Series(head, entries, files)
