@@ -214,7 +214,7 @@ void urext_query_ring(struct urext_target t, struct io_uring_ext_caps *caps)
 		caps->flags &= ~IO_URING_EXT_CAP_SPARSE;
 	caps->flags |= query_update(t) | query_clone(t) | query_ops(t);
 	if (!(caps->flags & IO_URING_EXT_CAP_UPDATE))
-		caps->flags &= ~IO_URING_EXT_CAP_READONLY;
+		caps->flags &= ~(IO_URING_EXT_CAP_READONLY | IO_URING_EXT_CAP_MEMFD);
 	if ((caps->flags & IO_URING_EXT_CAP_LAYOUT) && !urext_uapi_may_layout(t))
 		caps->flags &= ~IO_URING_EXT_CAP_LAYOUT;
 	/* A list of no queries is fine where there are queries. */

@@ -178,7 +178,7 @@ static void abandon(struct io_uring_ext_ring *r, struct work *w)
 		it->region->rings--;
 		urext_region_try_free(pool, it->region);
 	}
-	pthread_mutex_unlock(&pool->lock);
+	urext_pool_unlock(pool);
 }
 
 /* Does a region that the ring never took over have requests of it all the same? */
@@ -259,7 +259,7 @@ static int register_slots(struct io_uring_ext_ring *r, const struct urext_region
 			  struct io_uring_ext_error *err)
 {
 	struct urext_wait *w = NULL;
-	unsigned done, off = r->slot_base + reg->first, last = off + reg->split.nr - 1;
+	unsigned done = 0, off = r->slot_base + reg->first, last = off + reg->split.nr - 1;
 	int ret;
 
 	ret = urext_need_table(r, err);
@@ -513,7 +513,7 @@ static int publish(struct io_uring_ext_ring *r, struct work *w)
 			publish_taken(r, it);
 	}
 	urext_pool_count(pool, &r->tally);
-	pthread_mutex_unlock(&pool->lock);
+	urext_pool_unlock(pool);
 	memset(&r->tally, 0, sizeof(r->tally));
 	r->gen = w->gen;
 	r->stats.regions = r->nr_keys;
@@ -668,7 +668,7 @@ int urext_leave_pool(struct io_uring_ext_ring *r, bool forget)
 	drop_waits(r);
 	urext_pool_count(pool, &r->tally);
 	pool->nr_rings--;
-	pthread_mutex_unlock(&pool->lock);
+	urext_pool_unlock(pool);
 	r->nr_keys = 0;
 	return ret;
 }
