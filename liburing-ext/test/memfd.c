@@ -152,13 +152,14 @@ static void check_errors(__u32 pool_flags)
 	struct io_uring_ext_pool_params p = { .nr_slots = 8, .flags = pool_flags };
 	int fd = make_memfd(0), ro = reopen(fd, O_RDONLY), wo = reopen(fd, O_WRONLY);
 	int path = reopen(fd, O_PATH), closed = 12345, dir = open("/proc", O_RDONLY);
+	int other = open("/proc/self/comm", O_RDWR), dev = open("/dev/zero", O_RDWR);
 	char *mem = map_at(fd, OFFSET, PROT_READ | PROT_WRITE);
 	const __u32 readonly = IO_URING_EXT_REGION_READONLY;
 	struct io_uring_ext_region region = { .base = mem, .len = 4096, .memfd = fd };
 	struct io_uring_ext_pool *pool;
 	unsigned fds;
 
-	CHECK(ro >= 0 && wo >= 0 && path >= 0 && dir >= 0);
+	CHECK(ro >= 0 && wo >= 0 && path >= 0 && dir >= 0 && other >= 0 && dev >= 0);
 	CHECK_OK(io_uring_ext_pool_create(&pool, &p, &err), err);
 	fds = t_open_fds();
 	/* Fields of a flag that is not set */
@@ -170,7 +171,8 @@ static void check_errors(__u32 pool_flags)
 	CHECK_EQ(add(pool, mem, closed, OFFSET, LEN, 0), -EBADF);
 	CHECK_EQ(add(pool, mem, -1, OFFSET, LEN, 0), -EBADF);
 	CHECK_EQ(add(pool, mem, path, OFFSET, LEN, 0), -EBADF);
-	CHECK_EQ(add(pool, mem, data, 0, 4096, 0), -EINVAL);
+	CHECK_EQ(add(pool, mem, other, 0, 4096, 0), -EINVAL);
+	CHECK_EQ(add(pool, mem, dev, 0, 4096, 0), -EINVAL);
 	CHECK_EQ(add(pool, mem, dir, 0, 4096, 0), -EINVAL);
 	CHECK_EQ(add(pool, mem, fd, OFFSET + 1, 4096, 0), -EINVAL);
 	CHECK_EQ(add(pool, mem + 1, fd, OFFSET, 4096, 0), -EINVAL);
@@ -193,7 +195,7 @@ static void check_errors(__u32 pool_flags)
 	CHECK_EQ(t_open_fds(), fds);
 	CHECK_EQ(io_uring_ext_pool_destroy(pool), 0);
 	munmap(mem, LEN);
-	close(fd), close(ro), close(wo), close(path), close(dir);
+	close(fd), close(ro), close(wo), close(path), close(dir), close(other), close(dev);
 	t_no_pins();
 }
 
@@ -214,6 +216,7 @@ static void check_arena(bool huge)
 	size_t page = huge ? 2 * MiB : 4096;
 	int fd = make_memfd(huge ? MFD_HUGETLB | 21U << 26 : 0), ro = reopen(fd, O_RDONLY);
 	char *mem = map_at(fd, OFFSET, PROT_READ | PROT_WRITE);
+	int dev = open("/dev/zero", O_RDWR);
 	struct io_uring_ext_arena_params p = { .size = 4096, .memfd = fd };
 	struct io_uring_ext_arena_info info;
 	struct io_uring_ext_arena *a;
@@ -227,7 +230,7 @@ static void check_arena(bool huge)
 	p.memfd = 0;
 	p.offset = 4096;
 	CHECK_EQ(io_uring_ext_arena_alloc(&a, &p, &err), -EINVAL);
-	CHECK_EQ(alloc(&a, data, 0, 4096, 0), -EINVAL);
+	CHECK_EQ(alloc(&a, dev, 0, 4096, 0), -EINVAL);
 	CHECK_EQ(alloc(&a, -1, 0, 4096, 0), -EBADF);
 	CHECK_EQ(alloc(&a, ro, 0, 4096, 0), -EACCES);
 	CHECK_EQ(alloc(&a, fd, 512, 4096, 0), -EINVAL);
@@ -262,7 +265,7 @@ static void check_arena(bool huge)
 	CHECK_EQ(t_open_fds(), fds);
 	/* It is the caller's still */
 	CHECK_EQ(ftruncate(fd, 2 * FILE_SIZE), 0);
-	close(fd), close(ro);
+	close(fd), close(ro), close(dev);
 	munmap(mem, LEN);
 	t_no_pins();
 }
