@@ -176,6 +176,33 @@ static void check_failure(__u32 flags)
 	done_with(pool, fds);
 }
 
+/* Too much for the limit: in words, and from the call that waits. */
+static void over_limit(void *arg)
+{
+	struct io_uring_ext_region region = region_of(0);
+	struct io_uring_ext_pool *pool = pool_of(0);
+	int id;
+
+	(void)arg;
+	if (!(io_uring_ext_pool_caps(pool)->flags & IO_URING_EXT_CAP_CLONE_RANGE))
+		exit(T_SKIP);
+	id = io_uring_ext_pool_add_start(pool, &region, -1, 0, &err);
+	CHECK_OK(id, err);
+	CHECK_EQ(io_uring_ext_pool_add_finish(pool, id, 20 * SECOND, &err), -ENOMEM);
+	CHECK(strstr(err.text, "4 MiB of locked memory needed"));
+	CHECK_EQ(io_uring_ext_pool_destroy(pool), 0);
+	exit(0);
+}
+
+static void check_limit(void)
+{
+	int ret = t_is_root() ? t_as_nobody(2 * MiB, over_limit, NULL) : T_SKIP;
+
+	CHECK(ret == 0 || ret == T_SKIP);
+	if (ret)
+		fprintf(stderr, "a limit: not tried\n");
+}
+
 /* The file may be closed while the kernel is at it. */
 static void check_memfd(void)
 {
@@ -318,6 +345,7 @@ int main(void)
 	check_failure(0);
 	check_failure(IO_URING_EXT_POOL_OPTIONAL);
 	check_memfd();
+	check_limit();
 	if (check_stuck(FINISH)) {
 		check_stuck(CANCEL);
 		check_stuck(THREAD_ENDS);

@@ -6,8 +6,8 @@
  *
  * Others want the CPUs too, so that the longest of all that was ever measured says little: it
  * is the longest of one round, as long as the adding takes, in the best of some rounds.  Who
- * waits for memory to be pinned waits in each of them.  A machine that takes as long while
- * nothing is added is too slow to tell.
+ * waits for memory to be pinned waits in each of them.  On a machine where it takes that long
+ * while nothing is added (an emulated one) the bound is some times of that instead.
  */
 #include <sched.h>
 #include <time.h>
@@ -17,6 +17,7 @@
 #define ROUNDS	7
 #define BIG_LEN	GiB
 #define MAX_US	100
+#define SLOWER	5
 #define TAG	77
 
 static struct io_uring_ext_pool *pool;
@@ -166,7 +167,7 @@ static void go_first(bool on)
 int main(void)
 {
 	double best[NR_STEPS] = { 1e9, 1e9, 1e9, 1e9 }, idle[NR_STEPS] = { 1e9, 1e9, 1e9, 1e9 };
-	double max[NR_STEPS];
+	double max[NR_STEPS], limit;
 	struct io_uring_ext_ring *r;
 	struct io_uring_ext_error err;
 	struct io_uring ring;
@@ -206,10 +207,10 @@ int main(void)
 	CHECK_EQ(io_uring_ext_ring_detach(r), 0);
 	CHECK_EQ(io_uring_ext_pool_destroy(pool), 0);
 	io_uring_queue_exit(&ring);
-	if (longest_of(best) <= MAX_US)
-		return 0;
-	if (longest_of(idle) > MAX_US)
-		t_skip("slow: it takes %.0f us alone", longest_of(idle));
-	t_fail(__FILE__, __LINE__, "it took %.0f us, and %.0f us alone", longest_of(best),
-	       longest_of(idle));
+	limit = longest_of(idle) > MAX_US ? SLOWER * longest_of(idle) : MAX_US;
+	printf("and %.1f us at most while nothing is added: the bound is %.0f us\n", longest_of(idle),
+	       limit);
+	if (longest_of(best) > limit)
+		t_fail(__FILE__, __LINE__, "it took %.0f us", longest_of(best));
+	return 0;
 }
