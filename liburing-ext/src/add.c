@@ -7,7 +7,6 @@
 static int check_region(const struct io_uring_ext_region *region, size_t page_size)
 {
 	uintptr_t base = (uintptr_t)region->base;
-
 	const __u32 flags = IO_URING_EXT_REGION_READONLY | IO_URING_EXT_REGION_MEMFD;
 
 	if (!base || !region->len || base + region->len < base || !is_pow2(page_size) ||

@@ -479,6 +479,10 @@ static int make_of_file(struct io_uring_ext_arena *a,
 		return urext_fail(err, -EINVAL, IO_URING_EXT_STAGE_ARGS, 0,
 				  "memfd %d has pages of %zu bytes", p->memfd, page_size);
 	a->offset = p->offset;
+	if ((__u64)a->offset != p->offset)
+		return urext_fail(err, -EOVERFLOW, IO_URING_EXT_STAGE_ARGS, 0,
+				  "offset %llu is beyond what a program of 32 bits can map",
+				  (unsigned long long)p->offset);
 	return make(a, mem, p, err);
 }
 

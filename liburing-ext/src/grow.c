@@ -181,7 +181,6 @@ static int complete(struct io_uring_ext_pool *pool, struct urext_region *region,
 	int ret = 0;
 
 	region->register_ns = urext_now_ns() - g->start;
-	g->tally.register_ns += region->register_ns;
 	g->tally.registers += done;
 	if (done < region->split.nr)
 		ret = urext_region_register(region, target_of(g), 0, &done, &g->tally, err);

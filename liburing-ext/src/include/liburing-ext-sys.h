@@ -430,7 +430,8 @@ struct io_uring_ext_region_info {
 	__u32 signals;			/* CQEs that are still to come */
 	int err;			/* why it is not registered, or 0 */
 	__u32 late;			/* rings that have not synced since its removal */
-	__u64 register_ns;		/* time that pinning took, 0 with a tag */
+	__u64 register_ns;		/* time that pinning took, 0 with a tag; of one that
+					   was started: until it was finished */
 	__u32 orphans;			/* rings that were detached with requests in it:
 					   it will never be gone */
 	__u32 resv32;
