@@ -205,31 +205,68 @@ static int find_slots(struct io_uring_ext_pool *pool, size_t nr)
 	return -ENOSPC;
 }
 
-/* Room for an id, and for the region in the list by address. */
 static int find_id(struct io_uring_ext_pool *pool)
 {
-	struct urext_region **regions;
-	struct urext_addr *addrs;
-	unsigned i, nr;
+	unsigned i;
 
 	for (i = pool->free_id; i < pool->nr_regions; i++)
 		if (!pool->regions[i])
 			return i;
-	if (pool->nr_regions == MAX_REGIONS)
-		return -ENOMEM;
-	nr = pool->nr_regions ? 2 * pool->nr_regions : 8;
-	addrs = realloc(pool->by_addr, nr * sizeof(*addrs));
-	if (!addrs)
-		return -ENOMEM;
-	pool->by_addr = addrs;
-	regions = realloc(pool->regions, nr * sizeof(*regions));
-	if (!regions)
-		return -ENOMEM;
-	memset(regions + pool->nr_regions, 0, (nr - pool->nr_regions) * sizeof(*regions));
-	pool->regions = regions;
-	i = pool->nr_regions;
-	pool->nr_regions = nr;
-	return i;
+	return -ENOSPC;
+}
+
+/*
+ * Twice as many ids, and regions in the list by address.  The lock is given back meanwhile:
+ * memory may have to be waited for, and others may do the same.
+ */
+static int more_ids(struct io_uring_ext_pool *pool)
+{
+	unsigned old = pool->nr_regions, nr = old ? 2 * old : 8;
+	struct urext_region **regions;
+	struct urext_addr *addrs;
+	void *tmp;
+	int ret = -ENOMEM;
+
+	if (old == MAX_REGIONS)
+		return ret;
+	pthread_mutex_unlock(&pool->lock);
+	addrs = malloc(nr * sizeof(*addrs));
+	regions = malloc(nr * sizeof(*regions));
+	if (addrs && regions) {
+		/* So that it is there, too, when it is written to with the lock */
+		memset(addrs, 0, nr * sizeof(*addrs));
+		memset(regions, 0, nr * sizeof(*regions));
+		ret = 0;
+	}
+	pthread_mutex_lock(&pool->lock);
+	if (!ret && pool->nr_regions == old) {
+		if (old) {
+			memcpy(addrs, pool->by_addr, old * sizeof(*addrs));
+			memcpy(regions, pool->regions, old * sizeof(*regions));
+		}
+		tmp = pool->by_addr;
+		pool->by_addr = addrs;
+		addrs = tmp;
+		tmp = pool->regions;
+		pool->regions = regions;
+		regions = tmp;
+		pool->nr_regions = nr;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	free(addrs);
+	free(regions);
+	pthread_mutex_lock(&pool->lock);
+	return ret;
+}
+
+/* When this is back there is a free id, as long as the lock is held. */
+static int have_id(struct io_uring_ext_pool *pool)
+{
+	int ret = 0;
+
+	while (!ret && find_id(pool) < 0)
+		ret = more_ids(pool);
+	return ret;
 }
 
 /* One that callers know of. */
@@ -371,6 +408,8 @@ void urext_pool_unlock(struct io_uring_ext_pool *pool)
 
 	pool->dead = NULL;
 	pthread_mutex_unlock(&pool->lock);
+	if (dead)
+		pthread_cond_broadcast(&pool->gone);
 	for (; dead; dead = next) {
 		next = dead->next;
 		urext_region_delete(dead);
@@ -384,7 +423,6 @@ bool urext_region_try_free(struct io_uring_ext_pool *pool, struct urext_region *
 		return false;
 	unlink_region(pool, region);
 	free_region(pool, region);
-	pthread_cond_broadcast(&pool->gone);
 	return true;
 }
 
@@ -399,15 +437,12 @@ void urext_pool_count(struct io_uring_ext_pool *pool, const struct urext_tally *
 
 /* ---- adding ---- */
 
-/* Locked.  An id and slots, which nobody else gets from now on. */
+/* Locked, with an id to be had.  Nobody else gets it, nor the slots, from now on. */
 static int place_region(struct io_uring_ext_pool *pool, struct urext_region *region,
 			struct io_uring_ext_error *err)
 {
-	int id, first;
+	int id = find_id(pool), first;
 
-	id = find_id(pool);
-	if (id < 0)
-		return urext_fail(err, id, IO_URING_EXT_STAGE_MEMORY, 0, "no memory");
 	/* Without slots it is memory of the pool only, and nothing is registered */
 	first = region->add_err ? region->add_err : find_slots(pool, region->split.nr);
 	if (first == -ENOSPC) {
@@ -440,7 +475,10 @@ int urext_region_place(struct io_uring_ext_pool *pool, struct urext_region *regi
 	int ret;
 
 	pthread_mutex_lock(&pool->lock);
-	if (conflicts(pool, region->split.base, region->split.end, region->tag))
+	ret = have_id(pool);
+	if (ret)
+		urext_fail(err, ret, IO_URING_EXT_STAGE_MEMORY, 0, "no memory");
+	else if (conflicts(pool, region->split.base, region->split.end, region->tag))
 		ret = urext_fail(err, -EEXIST, IO_URING_EXT_STAGE_ARGS, 0,
 				 "overlaps a region of the pool, or its tag is taken");
 	else

@@ -148,6 +148,8 @@ static unsigned one_round(struct io_uring *ring, struct io_uring_ext_ring *r, do
 	while (adding || turns < 2) {
 		one_turn(ring, r, turns & 1 ? TAG : 0, max);
 		turns++;
+		/* Who has a CPU to itself for all of a second is made to wait */
+		usleep(50);
 	}
 	pthread_join(tid, NULL);
 	CHECK(io_uring_ext_pool_remove(pool, id) >= 1);

@@ -40,6 +40,16 @@ int __real_pthread_mutex_lock(pthread_mutex_t *m);
 int __wrap_pthread_mutex_lock(pthread_mutex_t *m);
 int __real_pthread_mutex_unlock(pthread_mutex_t *m);
 int __wrap_pthread_mutex_unlock(pthread_mutex_t *m);
+void *__real_malloc(size_t n);
+void *__wrap_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t n);
+void *__wrap_realloc(void *p, size_t n);
+void __real_free(void *p);
+void __wrap_free(void *p);
+int __real_pthread_cond_broadcast(pthread_cond_t *c);
+int __wrap_pthread_cond_broadcast(pthread_cond_t *c);
 ssize_t __real_write(int fd, const void *p, size_t len);
 ssize_t __wrap_write(int fd, const void *p, size_t len);
 int __real_close(int fd);
@@ -60,6 +70,45 @@ int __wrap_pthread_mutex_lock(pthread_mutex_t *m)
 		locks++;
 	}
 	return ret;
+}
+
+/* Memory too may have to be waited for: its lock in the kernel is held while it is pinned. */
+static void asks_for_memory(void)
+{
+	bool locked = holds;
+
+	holds = false;		/* or the report waits for itself */
+	CHECK(!locked);
+}
+
+void *__wrap_malloc(size_t n)
+{
+	asks_for_memory();
+	return __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	asks_for_memory();
+	return __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *p, size_t n)
+{
+	asks_for_memory();
+	return __real_realloc(p, n);
+}
+
+void __wrap_free(void *p)
+{
+	asks_for_memory();
+	__real_free(p);
+}
+
+int __wrap_pthread_cond_broadcast(pthread_cond_t *c)
+{
+	CHECK(!holds);
+	return __real_pthread_cond_broadcast(c);
 }
 
 int __wrap_pthread_mutex_unlock(pthread_mutex_t *m)
