@@ -210,6 +210,12 @@ WRAP(int, io_uring_register, (unsigned fd, unsigned op, const void *arg, unsigne
 	}
 	if (regbuf && op == URING_EXT_REGISTER_QUERY)
 		return play_query(arg);
+	if (regbuf && op == IORING_REGISTER_PROBE) {
+		n = __real_io_uring_register(fd, op, arg, nr);
+		((struct io_uring_probe *)(uintptr_t)arg)->ops[URING_EXT_OP_BUFFERS_UPDATE].flags |=
+			IO_URING_OP_SUPPORTED;
+		return n;
+	}
 	if (bad_entry && op == IORING_REGISTER_BUFFERS_UPDATE) {
 		memcpy(&one, arg, sizeof(one));
 		n = cut_update(&one);

@@ -175,6 +175,9 @@ int main(void)
 	struct io_uring ring;
 	unsigned i, s, turns;
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	t_skip("what a sanitizer takes is not the library's");
+#endif
 	if (t_valgrind() || !t_may_lock(BIG_LEN + 64 * MiB, "anything"))
 		t_skip("the time of other things, or 1 GiB may not be locked");
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
