@@ -65,7 +65,8 @@ static int set_sizes(struct io_uring_ext_pool *pool,
 		pool->nr_slots = min_sz(DEFAULT_SLOTS, pool->caps.max_buffers);
 	if (pool->nr_slots > pool->caps.max_buffers)
 		return -EINVAL;
-	pool->max_buffer = pool->caps.max_buffer;
+	/* A kernel of 64 bits tells programs of 32 more than they can have */
+	pool->max_buffer = pool->caps.max_buffer < SIZE_MAX ? pool->caps.max_buffer : SIZE_MAX;
 	if (p->max_buffer)
 		pool->max_buffer = min_sz(pool->max_buffer, p->max_buffer);
 	return pool->max_buffer < base_page_size() ? -EINVAL : 0;

@@ -199,6 +199,7 @@ static int cut_update(const struct io_uring_rsrc_update2 *up)
 WRAP(int, io_uring_register, (unsigned fd, unsigned op, const void *arg, unsigned nr))
 {
 	struct io_uring_rsrc_update2 one;
+	struct io_uring_probe *probe;
 	int n;
 
 	if (fail(IO_URING_REGISTER))
@@ -212,8 +213,10 @@ WRAP(int, io_uring_register, (unsigned fd, unsigned op, const void *arg, unsigne
 		return play_query(arg);
 	if (regbuf && op == IORING_REGISTER_PROBE) {
 		n = __real_io_uring_register(fd, op, arg, nr);
-		((struct io_uring_probe *)(uintptr_t)arg)->ops[URING_EXT_OP_BUFFERS_UPDATE].flags |=
-			IO_URING_OP_SUPPORTED;
+		probe = (struct io_uring_probe *)(uintptr_t)arg;
+		probe->ops[URING_EXT_OP_BUFFERS_UPDATE].flags |= IO_URING_OP_SUPPORTED;
+		if (probe->last_op < URING_EXT_OP_BUFFERS_UPDATE)
+			probe->last_op = URING_EXT_OP_BUFFERS_UPDATE;
 		return n;
 	}
 	if (bad_entry && op == IORING_REGISTER_BUFFERS_UPDATE) {
