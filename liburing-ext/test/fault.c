@@ -266,7 +266,7 @@ static bool run_once(unsigned s, enum call c, unsigned nth, int error)
 	armed = 0;
 	CHECK_EQ(t_open_fds(), fds);
 	if (!scenarios[s].own_threads)
-		CHECK(t_mappings() <= maps);	/* some libc gives back its own */
+		CHECK_EQ(t_mappings(), maps);
 #ifdef URING_EXT_STATIC
 	/* libc's own calls go through here as well: what it keeps for threads */
 	if (scenarios[s].own_threads)
