@@ -143,23 +143,31 @@ int io_import_reg_buf(struct io_kiocb *req, struct iov_iter *iter,
 	return io_import_fixed(ddir, iter, node->buf, buf_addr, len);
 }
 
+/* Check one of the iovecs: where in the buffer are its bytes? */
+static __always_inline int regbuf_iovec_offset(const struct io_mapped_ubuf *imu,
+					       const struct iovec *iov,
+					       size_t *offset)
+{
+	if (unlikely(!iov->iov_len))
+		return -EFAULT;
+	return regbuf_offset(imu, (uintptr_t)iov->iov_base, iov->iov_len, offset);
+}
+
 /*
- * Check one of the iovecs, and find its bytes. Returns how many bvecs of the
- * buffer they are in, or an error; *@first and *@skip as regbuf_span() has it.
+ * Find the bytes of one of the iovecs. Returns how many bvecs of the buffer they
+ * are in, or an error; *@first and *@skip as regbuf_span() has it.
  */
 static __always_inline int regbuf_find_iovec(const struct io_mapped_ubuf *imu,
 					     const struct iovec *iov,
 					     u32 *first, size_t *skip)
 {
-	size_t len = iov->iov_len, offset;
+	size_t offset;
 	int ret;
 
-	if (unlikely(!len))
-		return -EFAULT;
-	ret = regbuf_offset(imu, (uintptr_t)iov->iov_base, len, &offset);
+	ret = regbuf_iovec_offset(imu, iov, &offset);
 	if (unlikely(ret))
 		return ret;
-	return regbuf_span(imu, offset, len, first, skip);
+	return regbuf_span(imu, offset, iov->iov_len, first, skip);
 }
 
 /*
@@ -209,11 +217,6 @@ static int regbuf_fill_iovecs(const struct io_mapped_ubuf *imu,
 		u32 first;
 
 		nr = regbuf_find_iovec(imu, iov, &first, &skip);
-		if (likely(nr == 1 && sizeof(*bvec) == sizeof(*iov))) {
-			regbuf_set_part(bvec++, &imu->bvec[first], skip, len);
-			total += len;
-			continue;
-		}
 		room = (void *)(iov + 1) - (void *)bvec;
 		if (nr < 0 || nr > room / sizeof(*bvec))
 			break;
@@ -293,21 +296,55 @@ static noinline int regbuf_grow_vec(struct io_kiocb *req,
 	return 0;
 }
 
+static __always_inline int regbuf_vec_iter(struct iov_iter *iter, int ddir,
+					   const struct iou_vec *vec,
+					   const struct bio_vec *end, u64 total)
+{
+	if (unlikely(total > MAX_RW_COUNT))
+		return -EINVAL;
+	return regbuf_iter(iter, ddir, vec->bvec, end - vec->bvec, 0, total);
+}
+
+/* Not all iovecs are as most are, or one is wrong. */
+static noinline int regbuf_fill_vec(int ddir, struct iov_iter *iter,
+				    struct io_kiocb *req,
+				    const struct io_mapped_ubuf *imu,
+				    struct iou_vec *vec, struct regbuf_vec v)
+{
+	int ret;
+
+	for (;;) {
+		ret = regbuf_fill_iovecs(imu, &v);
+		if (unlikely(ret))
+			return ret;
+		if (v.iov == v.end)
+			break;
+		ret = regbuf_grow_vec(req, imu, vec, &v);
+		if (unlikely(ret))
+			return ret;
+	}
+	return regbuf_vec_iter(iter, ddir, vec, v.bvec, v.total);
+}
+
 /*
  * Set up @iter for parts of the buffer: the last @nr_iovs iovecs of @vec.
  *
  * They become bvecs in the same memory, from the left, in one pass as long as
  * there is room. An array that was too small once is kept with the request's
  * other memory, so the next one of the kind fits.
+ *
+ * Nearly always each of them is in one bvec: that is all that is done here.
  */
 int io_import_reg_vec(int ddir, struct iov_iter *iter,
 		      struct io_kiocb *req, struct iou_vec *vec,
 		      unsigned int nr_iovs, unsigned int issue_flags)
 {
+	const struct iovec *end = vec->iovec + vec->nr;
+	const struct iovec *iov = end - nr_iovs;
+	struct bio_vec *bvec = vec->bvec;
 	const struct io_mapped_ubuf *imu;
 	struct io_rsrc_node *node;
-	struct regbuf_vec v;
-	int ret;
+	u64 total = 0;
 
 	node = io_find_buf_node(req, issue_flags);
 	if (!node)
@@ -316,21 +353,26 @@ int io_import_reg_vec(int ddir, struct iov_iter *iter,
 	if (!(imu->dir & (1 << ddir)))
 		return -EFAULT;
 
-	v.end = vec->iovec + vec->nr;
-	v.iov = v.end - nr_iovs;
-	v.bvec = vec->bvec;
-	v.total = 0;
-	ret = regbuf_fill_iovecs(imu, &v);
-	if (unlikely(ret))
-		return ret;
-	if (unlikely(v.iov != v.end)) {
-		ret = regbuf_grow_vec(req, imu, vec, &v);
-		if (unlikely(ret))
-			return ret;
-		regbuf_fill_iovecs(imu, &v);
+	/* One is as a request without iovecs, and needs no bvecs of its own. */
+	if (nr_iovs == 1 && iov->iov_len)
+		return io_import_fixed(ddir, iter, imu,
+				       (uintptr_t)iov->iov_base, iov->iov_len);
+
+	for (; sizeof(*bvec) == sizeof(*iov) && iov != end; iov++) {
+		size_t len = iov->iov_len, offset, skip;
+		u32 first;
+
+		if (regbuf_iovec_offset(imu, iov, &offset) ||
+		    regbuf_span_quick(imu, offset, len, &first, &skip) != 1)
+			break;
+		regbuf_set_part(bvec++, &imu->bvec[first], skip, len);
+		total += len;
 	}
-	if (unlikely(v.total > MAX_RW_COUNT))
-		return -EINVAL;
-	return regbuf_iter(iter, ddir, vec->bvec, v.bvec - vec->bvec, 0,
-			   v.total);
+	if (unlikely(iov != end))
+		return regbuf_fill_vec(ddir, iter, req, imu, vec,
+				       (struct regbuf_vec) {
+						.iov = iov, .end = end,
+						.bvec = bvec, .total = total,
+				       });
+	return regbuf_vec_iter(iter, ddir, vec, bvec, total);
 }

@@ -36,7 +36,6 @@
 /* Entries of an update that need no array of their own */
 #define IO_BUF_FEW	8
 
-
 static struct io_rsrc_node *io_buf_node_alloc(struct io_ring_ctx *ctx)
 {
 	struct io_rsrc_node *node;
@@ -50,24 +49,28 @@ static struct io_rsrc_node *io_buf_node_alloc(struct io_ring_ctx *ctx)
 	return node;
 }
 
-static int io_buf_check_desc(const struct io_uring_regbuf_desc *desc)
+/* Is all zero that this type of descriptor does not use? */
+static bool io_buf_desc_clean(const struct io_uring_regbuf_desc *desc)
 {
 	size_t used = offsetof(struct io_uring_regbuf_desc, __resv);
 
-	if (desc->type == IO_REGBUF_TYPE_MEMFD)
+	if (desc->type == IO_REGBUF_TYPE_MEMFD) {
+		if (desc->__memfd_resv)
+			return false;
 		used = offsetofend(struct io_uring_regbuf_desc, offset);
-	if (!mem_is_zero((const char *)desc + used, sizeof(*desc) - used))
-		return -EINVAL;
+	}
+	return mem_is_zero((const char *)desc + used, sizeof(*desc) - used);
+}
 
+/* Looks only at what an iovec has, too. */
+static int io_buf_check_desc(const struct io_uring_regbuf_desc *desc)
+{
 	switch (desc->type) {
 	case IO_REGBUF_TYPE_EMPTY:
 		if (desc->flags)
 			return -EINVAL;
 		return desc->uaddr || desc->size ? -EFAULT : 0;
 	case IO_REGBUF_TYPE_MEMFD:
-		if (desc->__memfd_resv)
-			return -EINVAL;
-		fallthrough;
 	case IO_REGBUF_TYPE_UADDR:
 		if (desc->flags & ~IO_REGBUF_DESC_FLAGS)
 			return -EINVAL;
@@ -112,26 +115,39 @@ io_buf_node_register(struct io_ring_ctx *ctx,
 	return node;
 }
 
-/* What entry @i of a call is to be. Without any data it is empty. */
-static int io_buf_args_desc(struct io_ring_ctx *ctx,
-			    const struct io_buf_args *args, unsigned int i,
-			    struct io_uring_regbuf_desc *desc)
+/* Entry @i of a call that has descriptors */
+static noinline int io_buf_args_desc(const struct io_buf_args *args,
+				     unsigned int i,
+				     struct io_uring_regbuf_desc *desc)
+{
+	size_t size = sizeof(*desc);
+
+	if (args->descs)
+		*desc = args->descs[i];
+	else if (copy_from_user(desc, args->data + i * size, size))
+		return -EFAULT;
+	return io_buf_desc_clean(desc) ? 0 : -EINVAL;
+}
+
+/*
+ * What entry @i of a call is to be. Without any data it is empty. Of an iovec
+ * comes no more than what it has: many of them are registered at a time.
+ */
+static int io_buf_args_entry(struct io_ring_ctx *ctx,
+			     const struct io_buf_args *args, unsigned int i,
+			     struct io_uring_regbuf_desc *desc)
 {
 	bool compat = io_is_compat(ctx);
 	struct iovec fast_iov, *iov;
 	size_t size;
 
-	if (args->descs) {
-		*desc = args->descs[i];
-		return 0;
-	}
-	if (args->extended) {
-		size = sizeof(*desc);
-		return copy_from_user(desc, args->data + i * size, size) ?
-		       -EFAULT : 0;
-	}
+	if (args->descs || args->extended)
+		return io_buf_args_desc(args, i, desc);
 
-	*desc = (struct io_uring_regbuf_desc) { .type = IO_REGBUF_TYPE_EMPTY };
+	desc->type = IO_REGBUF_TYPE_EMPTY;
+	desc->flags = 0;
+	desc->uaddr = 0;
+	desc->size = 0;
 	if (!args->data)
 		return 0;
 	size = compat ? sizeof(struct compat_iovec) : sizeof(struct iovec);
@@ -155,7 +171,7 @@ static struct io_rsrc_node *io_buf_args_node(struct io_ring_ctx *ctx,
 	u64 tag = 0;
 	int ret;
 
-	ret = io_buf_args_desc(ctx, args, i, &desc);
+	ret = io_buf_args_entry(ctx, args, i, &desc);
 	if (ret)
 		return ERR_PTR(ret);
 	if (args->tags && copy_from_user(&tag, &args->tags[i], sizeof(tag)))

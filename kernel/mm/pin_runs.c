@@ -471,6 +471,84 @@ static void gup_out_begin_section(struct gup_out *out)
 	out->full = false;
 }
 
+/*
+ * There is more to do than a section could: go on from what that found, if it
+ * was @ok, and see to what is in the way. @mark was made before it. Returns the
+ * number of pages, those of that section included, or an error.
+ */
+static noinline long pin_runs_rest(struct gup_out *out, struct run_mark *mark,
+				   bool ok, unsigned long start,
+				   unsigned long end, unsigned int gup_flags,
+				   gfp_t gfp)
+{
+	struct slow_pins slow = { };
+	unsigned long addr = start;
+	bool asked = false, tight;
+	long ret;
+
+	for (;;) {
+		if (unlikely(!ok)) {
+			run_builder_rollback(&out->builder, mark);
+			/* Undone, and with it what made the chunk full */
+			out->nr = 0;
+			out->stop = false;
+			out->full = false;
+		}
+		ret = 0;
+		addr += out->nr << PAGE_SHIFT;
+		if (addr == end)
+			break;
+
+		slow.fast += out->nr;
+		tight = run_builder_room(&out->builder) < out->builder.least;
+		/* What is open may get longer in a chunk without room. */
+		if ((out->nr && out->full) ||
+		    (tight && !out->builder.open.nr_pages)) {
+			ret = -ENOSPC;
+			break;
+		}
+		/* No obstacle ... */
+		if (out->nr && (out->stop || !out->budget))
+			goto next;
+		/* ... or one that may be none in a section that holds a lock */
+		if (ok && out->ask_vma != asked)
+			goto next;
+		if (tight) {
+			ret = -ENOSPC;
+			break;
+		}
+		if (gup_flags & FOLL_FAST_ONLY) {
+			ret = -EAGAIN;
+			break;
+		}
+
+		ret = pin_runs_slow(&out->builder, addr,
+				    (end - addr) >> PAGE_SHIFT, gup_flags, gfp,
+				    &slow);
+		if (ret < 0)
+			break;
+		addr += ret << PAGE_SHIFT;
+		if (addr == end)
+			break;
+next:
+		cond_resched();
+		if (gup_signal_pending(gup_flags)) {
+			ret = -EINTR;
+			break;
+		}
+		gup_out_begin_section(out);
+		run_builder_mark(&out->builder, mark);
+		asked = out->ask_vma;
+		ok = unlikely(asked) ?
+		     pin_section_in_vma(addr, end, gup_flags, out) :
+		     gup_fast_section(addr, end, gup_flags, out);
+	}
+	if (unlikely(slow.pages))
+		free_page((unsigned long)slow.pages);
+
+	return addr > start ? (addr - start) >> PAGE_SHIFT : ret;
+}
+
 static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
 			    unsigned int gup_flags, gfp_t gfp,
 			    struct pin_runs *runs)
@@ -480,11 +558,9 @@ static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
 				     FOLL_HONOR_NUMA_FAULT |
 				     FOLL_INTERRUPTIBLE;
 	struct gup_out out __uninitialized;
-	struct slow_pins slow = { };
-	unsigned long len, end, addr;
-	struct run_mark mark;
-	bool asked, ok, tight;
-	long ret = 0;
+	struct run_mark mark = { };
+	unsigned long len, end;
+	bool ok;
 
 	if (WARN_ON_ONCE(gup_flags & ~(allowed | FOLL_FAST_ONLY)) ||
 	    WARN_ON_ONCE((gup_flags & FOLL_LONGTERM) &&
@@ -497,75 +573,31 @@ static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
 		return -EOVERFLOW;
 	if (end > TASK_SIZE_MAX)
 		return -EFAULT;
+	if (!nr_pages)
+		return 0;
 
 	if (!(gup_flags & FOLL_FAST_ONLY))
 		might_lock_read(&current->mm->mmap_lock);
+	if (gup_signal_pending(gup_flags))
+		return -EINTR;
 	gup_flags |= FOLL_PIN;
 
-	run_builder_resume(&out.builder, runs);
+	run_builder_resume(&out.builder, runs, nr_pages);
+	if (unlikely(runs->nr))
+		run_builder_mark(&out.builder, &mark);
 	out.no_cow = false;
 	out.ask_vma = false;
 	gup_out_begin_section(&out);
-	for (addr = start; addr != end; gup_out_begin_section(&out)) {
-		if (addr != start)
-			cond_resched();
-		if (gup_signal_pending(gup_flags)) {
-			ret = -EINTR;
-			break;
-		}
-
-		run_builder_mark(&out.builder, &mark);
-		asked = out.ask_vma;
-		ok = unlikely(asked) ?
-		     pin_section_in_vma(addr, end, gup_flags, &out) :
-		     gup_fast_section(addr, end, gup_flags, &out);
-		if (unlikely(!ok)) {
-			run_builder_rollback(&out.builder, &mark);
-			/* Undone, and with it what made the chunk full */
-			out.nr = 0;
-			out.stop = false;
-			out.full = false;
-		}
-		addr += out.nr << PAGE_SHIFT;
-		if (addr == end)
-			break;
-
-		slow.fast += out.nr;
-		tight = run_builder_room(&out.builder) < out.builder.least;
-		/* What is open may get longer in a chunk without room. */
-		if ((out.nr && out.full) ||
-		    (tight && !out.builder.open.nr_pages)) {
-			ret = -ENOSPC;
-			break;
-		}
-		/* No obstacle ... */
-		if (out.nr && (out.stop || !out.budget))
-			continue;
-		/* ... or one that may be none in a section that holds a lock */
-		if (ok && out.ask_vma != asked)
-			continue;
-		if (tight) {
-			ret = -ENOSPC;
-			break;
-		}
-		if (gup_flags & FOLL_FAST_ONLY) {
-			ret = -EAGAIN;
-			break;
-		}
-
-		ret = pin_runs_slow(&out.builder, addr, (end - addr) >> PAGE_SHIFT,
-				    gup_flags, gfp, &slow);
-		if (ret < 0)
-			break;
-		addr += ret << PAGE_SHIFT;
-	}
-	if (unlikely(slow.pages))
-		free_page((unsigned long)slow.pages);
+	/* Most often that is all there is to do. */
+	ok = gup_fast_section(start, end, gup_flags, &out);
+	if (unlikely(!ok || out.nr != nr_pages))
+		nr_pages = pin_runs_rest(&out, &mark, ok, start, end, gup_flags,
+					 gfp);
 	run_builder_close(&out.builder);
 	runs->nr = out.builder.runs.nr;
 	runs->nr_sizes = out.builder.runs.nr_sizes;
 
-	return addr > start ? (addr - start) >> PAGE_SHIFT : ret;
+	return nr_pages;
 }
 
 /**

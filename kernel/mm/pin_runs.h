@@ -75,13 +75,20 @@ static inline void run_builder_mark(const struct run_builder *b,
 
 void run_builder_reopen(struct run_builder *b);
 
-/* Go on with a chunk that may have runs already: the last one is open again. */
+/*
+ * Go on with a chunk that may have runs already, and add @nr_pages: the last run
+ * is open again.
+ */
 static inline void run_builder_resume(struct run_builder *b,
-				      const struct pin_runs *runs)
+				      const struct pin_runs *runs,
+				      unsigned long nr_pages)
 {
 	run_builder_init(b, runs);
 	if (unlikely(runs->nr))
 		run_builder_reopen(b);
+	else if (nr_pages == 1)
+		/* Such a run takes the same whatever it is. */
+		b->most = b->least;
 }
 
 unsigned long run_builder_fits(struct run_builder *b, unsigned long pfn,

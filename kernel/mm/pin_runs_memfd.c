@@ -193,7 +193,7 @@ long pin_memfd_runs(struct file *file, pgoff_t index, unsigned long nr_pages,
 	    end > DIV_ROUND_UP_ULL(i_size_read(mapping->host), PAGE_SIZE))
 		return -EINVAL;
 
-	run_builder_resume(&b, runs);
+	run_builder_resume(&b, runs, nr_pages);
 	while (at < end) {
 		unsigned long nr;
 

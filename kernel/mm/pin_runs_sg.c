@@ -43,6 +43,7 @@ void unpin_user_sg(struct sg_append_table *append, enum unpin_dirty dirty)
 		gup_put_run(folio, 1, &released);
 		if (i % UNPIN_SG_BATCH == UNPIN_SG_BATCH - 1) {
 			gup_pin_stat_flush(&released);
+			gup_pin_stat_init(&released, NR_FOLL_PIN_RELEASED);
 			cond_resched();
 		}
 	}
