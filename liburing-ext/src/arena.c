@@ -33,6 +33,8 @@ struct io_uring_ext_arena {
 	size_t alias;
 	enum io_uring_ext_mem mem;
 	int memfd;
+	off_t offset;			/* in it */
+	bool by_mapping;		/* what its pages are the mapping decides: node, THP */
 	pid_t owner;			/* the process that has the memory; 0: children too */
 	bool prefaulted;
 	char why[IO_URING_EXT_ERROR_TEXT];
@@ -72,12 +74,7 @@ static bool is_hugetlb(enum io_uring_ext_mem mem)
 	return mem == IO_URING_EXT_MEM_HUGE_1G || mem == IO_URING_EXT_MEM_HUGE_2M;
 }
 
-static bool want_memfd(const struct io_uring_ext_arena_params *p)
-{
-	return p->alias || (p->flags & IO_URING_EXT_ARENA_MEMFD);
-}
-
-static int open_memfd(const struct io_uring_ext_arena *a)
+static int create_memfd(const struct io_uring_ext_arena *a)
 {
 	unsigned flags = MFD_CLOEXEC;
 	int fd, ret;
@@ -93,98 +90,6 @@ static int open_memfd(const struct io_uring_ext_arena *a)
 		return ret;
 	}
 	return fd;
-}
-
-/* An aligned address where @size bytes were free a moment ago. */
-static void *find_space(size_t size, size_t align)
-{
-	size_t total;
-	void *p;
-
-	if (__builtin_add_overflow(size, align, &total)) {
-		errno = ENOMEM;
-		return MAP_FAILED;
-	}
-	p = mmap(NULL, total, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (p == MAP_FAILED)
-		return p;
-	munmap(p, total);
-	return (void *)round_up((uintptr_t)p, align);
-}
-
-static void *map_aligned(size_t size, size_t align, int prot, int flags, int fd)
-{
-	void *at, *p;
-	int i;
-
-	for (i = 0; i < MAP_TRIES; i++) {
-		at = find_space(size, align);
-		if (at == MAP_FAILED)
-			return at;
-		p = mmap(at, size, prot, flags | MAP_FIXED_NOREPLACE, fd, 0);
-		if (p == at)
-			return p;
-		if (p != MAP_FAILED) {
-			/* Before 4.17 the flag is not known: a hint, not kept */
-			munmap(p, size);
-			errno = EEXIST;
-		}
-		if (errno != EEXIST)
-			break;
-	}
-	return MAP_FAILED;
-}
-
-/* The same memory again and again, over address space that we hold already. */
-static void *map_aliased(const struct io_uring_ext_arena *a, size_t align)
-{
-	size_t off;
-	void *base;
-	int saved;
-
-	base = map_aligned(a->size, align, PROT_NONE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-	if (base == MAP_FAILED)
-		return base;
-	for (off = 0; off < a->size; off += a->alias) {
-		if (mmap((char *)base + off, min_sz(a->alias, a->size - off),
-			 PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, a->memfd,
-			 0) == MAP_FAILED)
-			goto unmap;
-	}
-	return base;
-unmap:
-	saved = errno;
-	munmap(base, a->size);
-	errno = saved;
-	return MAP_FAILED;
-}
-
-static void *map_arena(const struct io_uring_ext_arena *a, size_t align)
-{
-	int flags = MAP_PRIVATE | MAP_ANONYMOUS;
-
-	if (a->alias)
-		return map_aliased(a, align);
-	if (a->memfd >= 0)
-		flags = MAP_SHARED;
-	else if (is_hugetlb(a->mem))
-		flags |= MAP_HUGETLB | __builtin_ctzl(a->page_size) << HUGE_SHIFT;
-	return map_aligned(a->size, align, PROT_READ | PROT_WRITE, flags, a->memfd);
-}
-
-static int bind_node(const struct io_uring_ext_arena *a, unsigned node)
-{
-	unsigned long mask[1024 / (8 * sizeof(long))] = { 0 };
-	const unsigned bits = 8 * sizeof(long);
-
-	if (node >= 1024)
-		return -EINVAL;
-	mask[node / bits] = 1UL << (node % bits);
-	/* The kernel reads one bit less than it is told */
-	if (syscall(__NR_mbind, a->base, a->size, POLICY_BIND, mask, 1024 + 1, 0))
-		return -errno;
-	return 0;
 }
 
 /* Why hugetlb pages cannot be had, with what would help. */
@@ -226,6 +131,113 @@ static int explain_map(const struct io_uring_ext_arena *a, int ret,
 			  urext_size(size, a->size), mem_name(a->mem), strerror(-ret));
 }
 
+/* 0, also where none is wanted. */
+static int open_memfd(struct io_uring_ext_arena *a, const struct io_uring_ext_arena_params *p,
+		      struct io_uring_ext_error *err)
+{
+	a->memfd = -1;
+	if (p->flags & IO_URING_EXT_ARENA_FILE) {
+		a->memfd = urext_memfd_open(p->memfd, p->offset, a->size, false, err);
+		return a->memfd < 0 ? a->memfd : 0;
+	}
+	if (!p->alias && !(p->flags & IO_URING_EXT_ARENA_MEMFD))
+		return 0;
+	a->memfd = create_memfd(a);
+	return a->memfd < 0 ? explain_map(a, a->memfd, err) : 0;
+}
+
+/* An aligned address where @size bytes were free a moment ago. */
+static void *find_space(size_t size, size_t align)
+{
+	size_t total;
+	void *p;
+
+	if (__builtin_add_overflow(size, align, &total)) {
+		errno = ENOMEM;
+		return MAP_FAILED;
+	}
+	p = mmap(NULL, total, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		return p;
+	munmap(p, total);
+	return (void *)round_up((uintptr_t)p, align);
+}
+
+static void *map_aligned(size_t size, size_t align, int prot, int flags, int fd, off_t offset)
+{
+	void *at, *p;
+	int i;
+
+	for (i = 0; i < MAP_TRIES; i++) {
+		at = find_space(size, align);
+		if (at == MAP_FAILED)
+			return at;
+		p = mmap(at, size, prot, flags | MAP_FIXED_NOREPLACE, fd, offset);
+		if (p == at)
+			return p;
+		if (p != MAP_FAILED) {
+			/* Before 4.17 the flag is not known: a hint, not kept */
+			munmap(p, size);
+			errno = EEXIST;
+		}
+		if (errno != EEXIST)
+			break;
+	}
+	return MAP_FAILED;
+}
+
+/* The same memory again and again, over address space that we hold already. */
+static void *map_aliased(const struct io_uring_ext_arena *a, size_t align)
+{
+	size_t off;
+	void *base;
+	int saved;
+
+	base = map_aligned(a->size, align, PROT_NONE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (base == MAP_FAILED)
+		return base;
+	for (off = 0; off < a->size; off += a->alias) {
+		if (mmap((char *)base + off, min_sz(a->alias, a->size - off),
+			 PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, a->memfd,
+			 0) == MAP_FAILED)
+			goto unmap;
+	}
+	return base;
+unmap:
+	saved = errno;
+	munmap(base, a->size);
+	errno = saved;
+	return MAP_FAILED;
+}
+
+static void *map_arena(const struct io_uring_ext_arena *a, size_t align)
+{
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+
+	if (a->alias)
+		return map_aliased(a, align);
+	if (a->memfd >= 0)
+		flags = MAP_SHARED;
+	else if (is_hugetlb(a->mem))
+		flags |= MAP_HUGETLB | __builtin_ctzl(a->page_size) << HUGE_SHIFT;
+	return map_aligned(a->size, align, PROT_READ | PROT_WRITE, flags, a->memfd, a->offset);
+}
+
+static int bind_node(const struct io_uring_ext_arena *a, unsigned node)
+{
+	unsigned long mask[1024 / (8 * sizeof(long))] = { 0 };
+	const unsigned bits = 8 * sizeof(long);
+
+	if (node >= 1024)
+		return -EINVAL;
+	mask[node / bits] = 1UL << (node % bits);
+	/* The kernel reads one bit less than it is told */
+	if (syscall(__NR_mbind, a->base, a->size, POLICY_BIND, mask, 1024 + 1, 0))
+		return -errno;
+	return 0;
+}
+
 /* Is the folio size allowed?  A size may inherit what is set for all. */
 static bool thp_enabled(size_t size, bool shared, char *file, size_t len)
 {
@@ -258,8 +270,9 @@ static int advise_thp(const struct io_uring_ext_arena *a, struct io_uring_ext_er
 	return 0;
 }
 
-static int advise(const struct io_uring_ext_arena *a, struct io_uring_ext_error *err)
+static int advise(struct io_uring_ext_arena *a, struct io_uring_ext_error *err)
 {
+	a->by_mapping = !is_hugetlb(a->mem);
 	if (a->mem == IO_URING_EXT_MEM_THP)
 		return advise_thp(a, err);
 	/* -EINVAL: a kernel without THP, which is as well */
@@ -360,16 +373,14 @@ static int make(struct io_uring_ext_arena *a, enum io_uring_ext_mem mem,
 	a->page_size = mem_page_size(mem, p);
 	a->size = round_up(p->size, a->page_size);
 	a->alias = p->alias;
-	a->memfd = -1;
 	if (a->size < p->size || (p->alias & (a->page_size - 1)))
 		return urext_fail(err, -EINVAL, IO_URING_EXT_STAGE_ARGS, 0,
 				  "size too large, or alias no multiple of %zu bytes",
 				  a->page_size);
-	if (want_memfd(p)) {
-		a->memfd = open_memfd(a);
-		if (a->memfd < 0)
-			return explain_map(a, a->memfd, err);
-	}
+	a->by_mapping = false;
+	ret = open_memfd(a, p, err);
+	if (ret)
+		return ret;
 	align = p->align > a->page_size ? p->align : a->page_size;
 	a->base = map_arena(a, align);
 	if (a->base == MAP_FAILED) {
@@ -377,12 +388,13 @@ static int make(struct io_uring_ext_arena *a, enum io_uring_ext_mem mem,
 		ret = explain_map(a, -errno, err);
 		goto fail;
 	}
-	ret = advise(a, err);
+	ret = p->flags & IO_URING_EXT_ARENA_FILE ? 0 : advise(a, err);
 	if (!ret && !(p->flags & IO_URING_EXT_ARENA_FORK))
 		ret = keep_from_children(a, err);
 	if (ret)
 		goto fail;
 	if (p->bind) {
+		a->by_mapping = true;
 		ret = bind_node(a, p->node);
 		if (ret) {
 			urext_fail(err, ret, IO_URING_EXT_STAGE_NUMA, p->node,
@@ -443,13 +455,52 @@ static int make_best(struct io_uring_ext_arena *a,
 	return ret;
 }
 
+/* Of a file that is there already the pages are what they are. */
+static int make_of_file(struct io_uring_ext_arena *a,
+			const struct io_uring_ext_arena_params *p,
+			struct io_uring_ext_error *err)
+{
+	enum io_uring_ext_mem mem;
+	size_t page_size;
+	int ret;
+
+	ret = urext_memfd_page_size(p->memfd, &page_size);
+	if (ret)
+		return urext_fail(err, ret, IO_URING_EXT_STAGE_ARGS, 0,
+				  "memfd %d, which is to be of tmpfs or hugetlbfs: %s",
+				  p->memfd, strerror(-ret));
+	if (p->offset & (page_size - 1))
+		return urext_fail(err, -EINVAL, IO_URING_EXT_STAGE_ARGS, 0,
+				  "offset %llu is no multiple of %zu bytes",
+				  (unsigned long long)p->offset, page_size);
+	mem = page_size == SZ_1G ? IO_URING_EXT_MEM_HUGE_1G :
+	      page_size == SZ_2M ? IO_URING_EXT_MEM_HUGE_2M : IO_URING_EXT_MEM_BASE;
+	if (mem_page_size(mem, p) != page_size)
+		return urext_fail(err, -EINVAL, IO_URING_EXT_STAGE_ARGS, 0,
+				  "memfd %d has pages of %zu bytes", p->memfd, page_size);
+	a->offset = p->offset;
+	if ((__u64)a->offset != p->offset)
+		return urext_fail(err, -EOVERFLOW, IO_URING_EXT_STAGE_ARGS, 0,
+				  "offset %llu is beyond what a program of 32 bits can map",
+				  (unsigned long long)p->offset);
+	return make(a, mem, p, err);
+}
+
+static bool fits_file(const struct io_uring_ext_arena_params *p)
+{
+	if (p->flags & IO_URING_EXT_ARENA_FILE)
+		return p->mem == IO_URING_EXT_MEM_AUTO && !p->thp_size && !p->alias &&
+		       !(p->flags & IO_URING_EXT_ARENA_MEMFD);
+	return !p->memfd && !p->offset;
+}
+
 static int check_params(const struct io_uring_ext_arena_params *p)
 {
 	const __u32 flags = IO_URING_EXT_ARENA_PREFAULT | IO_URING_EXT_ARENA_MEMFD |
-			    IO_URING_EXT_ARENA_FORK;
+			    IO_URING_EXT_ARENA_FORK | IO_URING_EXT_ARENA_FILE;
 
 	if (!p || !p->size || (p->align && !is_pow2(p->align)) || (p->flags & ~flags) ||
-	    p->bind > 1 || p->resv32 || !urext_all_zero(p->resv, sizeof(p->resv)))
+	    p->bind > 1 || !fits_file(p) || !urext_all_zero(p->resv, sizeof(p->resv)))
 		return -EINVAL;
 	if ((unsigned)p->mem > IO_URING_EXT_MEM_BASE)
 		return -EINVAL;
@@ -477,7 +528,9 @@ int io_uring_ext_arena_alloc(struct io_uring_ext_arena **arena,
 	a = calloc(1, sizeof(*a));
 	if (!a)
 		return urext_fail(err, -ENOMEM, IO_URING_EXT_STAGE_MEMORY, 0, "no memory");
-	if (p->mem == IO_URING_EXT_MEM_AUTO)
+	if (p->flags & IO_URING_EXT_ARENA_FILE)
+		ret = make_of_file(a, p, err);
+	else if (p->mem == IO_URING_EXT_MEM_AUTO)
 		ret = make_best(a, p, err);
 	else
 		ret = make(a, p->mem, p, err);
@@ -530,7 +583,18 @@ int io_uring_ext_arena_info(const struct io_uring_ext_arena *arena,
 	return 0;
 }
 
-size_t urext_arena_page_size(const struct io_uring_ext_arena *arena)
+void urext_arena_region(const struct io_uring_ext_arena *arena,
+			struct io_uring_ext_region *region)
 {
-	return arena ? arena->page_size : 0;
+	if (!arena)
+		return;
+	region->base = arena->base;
+	region->len = arena->size;
+	region->page_size = arena->page_size;
+	/* Pages that are not there yet would not be those that were asked for */
+	if (arena->memfd < 0 || arena->alias || (arena->by_mapping && !arena->prefaulted))
+		return;
+	region->flags = IO_URING_EXT_REGION_MEMFD;
+	region->memfd = arena->memfd;
+	region->offset = arena->offset;
 }

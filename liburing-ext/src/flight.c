@@ -126,7 +126,7 @@ int urext_flight_reap(struct io_uring_ext_ring *r)
 		pthread_mutex_lock(&r->pool->lock);
 		seg->region->rings--;
 		gone += urext_region_try_free(r->pool, seg->region);
-		pthread_mutex_unlock(&r->pool->lock);
+		urext_pool_unlock(r->pool);
 		free(seg);
 	}
 	return gone;
@@ -219,7 +219,7 @@ static int forgo_signals(struct io_uring_ext_ring *r)
 		w->stray += w->count;
 		w->count = 0;
 	}
-	pthread_mutex_unlock(&pool->lock);
+	urext_pool_unlock(pool);
 	return gone;
 }
 

@@ -93,12 +93,23 @@ int urext_bare_ring(void);
 int urext_table(struct urext_target t, unsigned nr);
 int urext_clone(struct urext_target dst, struct urext_target src, unsigned src_off,
 		unsigned dst_off, unsigned nr);
+
+/* What buffers are, where that takes a descriptor. */
+struct urext_kind {
+	__u32 flags;
+	int memfd;			/* -1: memory of the process */
+	__u64 file_pos;			/* of the byte at address 0, modulo 2^64 */
+};
+
+struct urext_desc;
+void urext_make_descs(struct urext_desc *descs, const struct iovec *iovecs, unsigned nr,
+		      const struct urext_kind *kind);
 /*
- * @desc_flags: of descriptors, which only kernels with read-only buffers have.
+ * @kind: for kernels that have it, or NULL: memory to be read and written.
  * *@undo: what urext_note_undo() is to be told.
  */
 int urext_update(struct urext_target t, const struct io_uring_ext_update *up,
-		 __u32 desc_flags, int *undo, struct io_uring_ext_error *err);
+		 const struct urext_kind *kind, int *undo, struct io_uring_ext_error *err);
 #define URING_EXT_NO_UNDO	1	/* nothing was put back */
 /* Say in @err how putting back went: 0 or -errno. */
 void urext_note_undo(struct io_uring_ext_error *err, int undo);
@@ -123,8 +134,11 @@ int urext_uapi_query(struct io_uring_ext_caps *caps);
 int urext_uapi_layout(struct urext_target t, unsigned index,
 		      struct io_uring_ext_layout *layout);
 bool urext_uapi_may_layout(struct urext_target t);
-int urext_uapi_update_readonly(struct urext_target t, const struct io_uring_ext_update *up,
-			       int *undo, struct io_uring_ext_error *err);
+/* What is to be done with entries 0 to @nr - 1 of the table of @ring: 0, or nothing is. */
+int urext_uapi_request(struct io_uring *ring, const struct iovec *iovecs, unsigned nr,
+		       const struct urext_kind *kind);
+/* The same is not to be done any more. */
+int urext_uapi_cancel(struct io_uring *ring);
 
 /* memlock.c */
 
@@ -159,10 +173,19 @@ struct urext_vma {
 int urext_for_each_vma(pid_t pid, uintptr_t start, uintptr_t end,
 		       int (*fn)(const struct urext_vma *vma, void *arg), void *arg);
 
+/* memfd.c: files in memory */
+
+/* The size of the pages of @fd, or -EINVAL: it is none of these files. */
+int urext_memfd_page_size(int fd, size_t *page_size);
+/* An fd of one's own for a range that can be a buffer. */
+int urext_memfd_open(int fd, __u64 offset, __u64 len, bool readonly,
+		     struct io_uring_ext_error *err);
+
 /* arena.c */
 
-/* 0 without an arena. */
-size_t urext_arena_page_size(const struct io_uring_ext_arena *arena);
+/* As a region of a pool. */
+void urext_arena_region(const struct io_uring_ext_arena *arena,
+			struct io_uring_ext_region *region);
 
 /* layout.c */
 
@@ -211,7 +234,7 @@ enum urext_state {
 
 /*
  * All under the pool's lock, but for what does not change while a ring holds the region:
- * id, split, page_size, tag, flags, first, placed.
+ * id, split, page_size, tag, flags, memfd, file_pos, first, placed.
  */
 struct urext_region {
 	int id;
@@ -219,6 +242,8 @@ struct urext_region {
 	size_t page_size;
 	__u64 tag;
 	__u32 flags;
+	int memfd;			/* to register it by, or -1 */
+	__u64 file_pos;			/* of the byte at address 0 in it */
 	unsigned first;			/* slot, counted from slot_base */
 	bool placed;			/* has slots; else memory of the pool only */
 
@@ -238,6 +263,7 @@ struct urext_region {
 
 	unsigned fixed_rings;		/* of the rings those that registered or cloned */
 	struct io_uring_ext_slab *slabs;
+	struct urext_growth *growth;	/* being added, and nobody waits for that */
 	__u64 register_ns;
 };
 
@@ -281,7 +307,9 @@ struct io_uring_ext_pool {
 	unsigned char *slot_used;
 	unsigned free_slot;		/* none is free below */
 	unsigned used_slots;
+	struct urext_region *dead;	/* what urext_pool_unlock() has to free */
 	unsigned nr_active;		/* regions */
+	unsigned nr_growing;		/* regions with a growth */
 	unsigned nr_rings;
 	unsigned nr_slabs;
 	__u64 bytes;
@@ -298,6 +326,28 @@ static inline bool urext_pool_forgives(const struct io_uring_ext_pool *pool)
 	return pool->flags & (IO_URING_EXT_POOL_OPTIONAL | IO_URING_EXT_POOL_PLAIN);
 }
 
+/* Give the lock back, and then what became free under it, which takes system calls. */
+void urext_pool_unlock(struct io_uring_ext_pool *pool);
+
+/* Without the lock: the steps of adding a region. */
+int urext_region_new(struct urext_region **region, struct io_uring_ext_pool *pool,
+		     const struct io_uring_ext_region *p, struct io_uring_ext_error *err);
+/* An id, and slots; @region is freed if it fails. */
+int urext_region_place(struct io_uring_ext_pool *pool, struct urext_region *region,
+		       struct io_uring_ext_error *err);
+/* Does adding it pin anything?  With a tag, or without clones, the rings do. */
+bool urext_region_pins(const struct io_uring_ext_pool *pool,
+		       const struct urext_region *region);
+/* Whatever can be done now. */
+int urext_region_try(struct io_uring_ext_pool *pool, struct urext_region *region,
+		     struct urext_tally *tally, struct io_uring_ext_error *err);
+/* It is the pool's, or with an error that is not forgiven freed: its id, or @ret. */
+int urext_region_added(struct io_uring_ext_pool *pool, struct urext_region *region, int ret,
+		       const struct urext_tally *tally);
+void urext_region_dropped(struct io_uring_ext_pool *pool, struct urext_region *region);
+/* One that the pool does not have. */
+void urext_region_delete(struct urext_region *region);
+
 /* These three are called with the lock held. */
 struct urext_region *urext_region_get(struct io_uring_ext_pool *pool, int id);
 /* Frees the region if nothing keeps it: true, and @region is gone. */
@@ -309,10 +359,20 @@ void urext_pool_count(struct io_uring_ext_pool *pool, const struct urext_tally *
 /* In the anchor, where the region has its slots. */
 int urext_region_pin(struct io_uring_ext_pool *pool, struct urext_region *region,
 		     struct urext_tally *tally, struct io_uring_ext_error *err);
-/* Register the slots of @region in table @t from entry @off on. */
+/* The descriptors that its slots take, or NULL. */
+const struct urext_kind *urext_region_kind(const struct urext_region *region,
+					   struct urext_kind *kind);
+/*
+ * Register the slots of @region in table @t from entry @off on.  *@done: slots that are
+ * there already, and how many were when it failed.
+ */
 int urext_region_register(const struct urext_region *region, struct urext_target t,
 			  unsigned off, unsigned *done, struct urext_tally *tally,
 			  struct io_uring_ext_error *err);
+/* A clone for the anchor, of what was registered in table @t from entry 0 on. */
+int urext_region_to_anchor(struct io_uring_ext_pool *pool, const struct urext_region *region,
+			   struct urext_target t, struct urext_tally *tally,
+			   struct io_uring_ext_error *err);
 
 /* ---- rings ---- */
 

@@ -25,25 +25,25 @@ static void explain_register(const struct urext_region *region, unsigned piece, 
 }
 
 /*
- * All slots or none.  *@done is the number of slots that were registered before one
- * failed, and are taken back: with a tag each of them posts a signal.
+ * All slots or none: those that were registered before one failed are taken back, and with
+ * a tag each of them posts a signal.
  */
 int urext_region_register(const struct urext_region *region, struct urext_target t,
 			  unsigned off, unsigned *done, struct urext_tally *tally,
 			  struct io_uring_ext_error *err)
 {
 	struct io_uring_ext_update up = {
-		.off = off,
-		.nr = region->split.nr,
+		.off = off + *done,
+		.nr = region->split.nr - *done,
 		.flags = IO_URING_EXT_UPDATE_UNDO,
 	};
+	struct urext_kind kind;
 	struct io_uring_ext_error e;
 	struct iovec *iov;
 	__u64 *tags = NULL, start;
 	unsigned i;
 	int undo, ret = -ENOMEM;
 
-	*done = 0;
 	iov = urext_split_iovecs(&region->split);
 	if (!iov)
 		goto nomem;
@@ -54,13 +54,10 @@ int urext_region_register(const struct urext_region *region, struct urext_target
 		for (i = 0; i < up.nr; i++)
 			tags[i] = region->tag;
 	}
-	up.iovecs = iov;
+	up.iovecs = iov + *done;
 	up.tags = tags;
 	start = urext_now_ns();
-	if (region->flags & IO_URING_EXT_REGION_READONLY)
-		ret = urext_uapi_update_readonly(t, &up, &undo, &e);
-	else
-		ret = urext_update(t, &up, 0, &undo, &e);
+	ret = urext_update(t, &up, urext_region_kind(region, &kind), &undo, &e);
 	start = urext_now_ns() - start;
 	if (ret) {
 		*done = e.entry - off;
@@ -109,26 +106,34 @@ static void put_holder(struct io_uring_ext_pool *pool, int fd)
 		close(fd);
 }
 
+int urext_region_to_anchor(struct io_uring_ext_pool *pool, const struct urext_region *region,
+			   struct urext_target t, struct urext_tally *tally,
+			   struct io_uring_ext_error *err)
+{
+	unsigned nr = region->split.nr;
+	int ret;
+
+	ret = urext_clone(urext_target_fd(pool->anchor), t, 0, region->first, nr);
+	if (!ret)
+		return 0;
+	tally->failures++;
+	return urext_fail(err, ret, IO_URING_EXT_STAGE_CLONE, region->first,
+			  "cloning %u slots into the pool's ring: %s", nr, urext_reason(ret));
+}
+
 int urext_region_pin(struct io_uring_ext_pool *pool, struct urext_region *region,
 		     struct urext_tally *tally, struct io_uring_ext_error *err)
 {
-	unsigned done, nr = region->split.nr;
+	unsigned done = 0;
 	int fd, ret;
 
-	fd = open_holder(pool, nr, err);
+	fd = open_holder(pool, region->split.nr, err);
 	if (fd < 0)
 		return fd;
 	ret = urext_region_register(region, urext_target_fd(fd), 0, &done, tally, err);
 	if (!ret) {
 		region->register_ns = tally->register_ns;
-		ret = urext_clone(urext_target_fd(pool->anchor), urext_target_fd(fd), 0,
-				  region->first, nr);
-		if (ret) {
-			tally->failures++;
-			urext_fail(err, ret, IO_URING_EXT_STAGE_CLONE, region->first,
-				   "cloning %u slots into the pool's ring: %s", nr,
-				   urext_reason(ret));
-		}
+		ret = urext_region_to_anchor(pool, region, urext_target_fd(fd), tally, err);
 	}
 	put_holder(pool, fd);
 	return ret;

@@ -65,7 +65,8 @@ static int set_sizes(struct io_uring_ext_pool *pool,
 		pool->nr_slots = min_sz(DEFAULT_SLOTS, pool->caps.max_buffers);
 	if (pool->nr_slots > pool->caps.max_buffers)
 		return -EINVAL;
-	pool->max_buffer = pool->caps.max_buffer;
+	/* A kernel of 64 bits tells programs of 32 more than they can have */
+	pool->max_buffer = pool->caps.max_buffer < SIZE_MAX ? pool->caps.max_buffer : SIZE_MAX;
 	if (p->max_buffer)
 		pool->max_buffer = min_sz(pool->max_buffer, p->max_buffer);
 	return pool->max_buffer < base_page_size() ? -EINVAL : 0;
@@ -118,7 +119,8 @@ static void free_pool(struct io_uring_ext_pool *pool)
 	close_holder(pool->anchor);
 	close_holder(atomic_load(&pool->spare));
 	for (i = 0; i < pool->nr_regions; i++)
-		free(pool->regions[i]);
+		if (pool->regions[i])
+			urext_region_delete(pool->regions[i]);
 	free(pool->regions);
 	free(pool->by_addr);
 	free(pool->slot_used);
@@ -181,7 +183,7 @@ int io_uring_ext_pool_destroy(struct io_uring_ext_pool *pool)
 	if (!pool)
 		return 0;
 	pthread_mutex_lock(&pool->lock);
-	busy = pool->nr_rings || pool->nr_slabs;
+	busy = pool->nr_rings || pool->nr_slabs || pool->nr_growing;
 	pthread_mutex_unlock(&pool->lock);
 	if (busy)
 		return -EBUSY;
@@ -204,31 +206,68 @@ static int find_slots(struct io_uring_ext_pool *pool, size_t nr)
 	return -ENOSPC;
 }
 
-/* Room for an id, and for the region in the list by address. */
 static int find_id(struct io_uring_ext_pool *pool)
 {
-	struct urext_region **regions;
-	struct urext_addr *addrs;
-	unsigned i, nr;
+	unsigned i;
 
 	for (i = pool->free_id; i < pool->nr_regions; i++)
 		if (!pool->regions[i])
 			return i;
-	if (pool->nr_regions == MAX_REGIONS)
-		return -ENOMEM;
-	nr = pool->nr_regions ? 2 * pool->nr_regions : 8;
-	addrs = realloc(pool->by_addr, nr * sizeof(*addrs));
-	if (!addrs)
-		return -ENOMEM;
-	pool->by_addr = addrs;
-	regions = realloc(pool->regions, nr * sizeof(*regions));
-	if (!regions)
-		return -ENOMEM;
-	memset(regions + pool->nr_regions, 0, (nr - pool->nr_regions) * sizeof(*regions));
-	pool->regions = regions;
-	i = pool->nr_regions;
-	pool->nr_regions = nr;
-	return i;
+	return -ENOSPC;
+}
+
+/*
+ * Twice as many ids, and regions in the list by address.  The lock is given back meanwhile:
+ * memory may have to be waited for, and others may do the same.
+ */
+static int more_ids(struct io_uring_ext_pool *pool)
+{
+	unsigned old = pool->nr_regions, nr = old ? 2 * old : 8;
+	struct urext_region **regions;
+	struct urext_addr *addrs;
+	void *tmp;
+	int ret = -ENOMEM;
+
+	if (old == MAX_REGIONS)
+		return ret;
+	pthread_mutex_unlock(&pool->lock);
+	addrs = malloc(nr * sizeof(*addrs));
+	regions = malloc(nr * sizeof(*regions));
+	if (addrs && regions) {
+		/* So that it is there, too, when it is written to with the lock */
+		memset(addrs, 0, nr * sizeof(*addrs));
+		memset(regions, 0, nr * sizeof(*regions));
+		ret = 0;
+	}
+	pthread_mutex_lock(&pool->lock);
+	if (!ret && pool->nr_regions == old) {
+		if (old) {
+			memcpy(addrs, pool->by_addr, old * sizeof(*addrs));
+			memcpy(regions, pool->regions, old * sizeof(*regions));
+		}
+		tmp = pool->by_addr;
+		pool->by_addr = addrs;
+		addrs = tmp;
+		tmp = pool->regions;
+		pool->regions = regions;
+		regions = tmp;
+		pool->nr_regions = nr;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	free(addrs);
+	free(regions);
+	pthread_mutex_lock(&pool->lock);
+	return ret;
+}
+
+/* When this is back there is a free id, as long as the lock is held. */
+static int have_id(struct io_uring_ext_pool *pool)
+{
+	int ret = 0;
+
+	while (!ret && find_id(pool) < 0)
+		ret = more_ids(pool);
+	return ret;
 }
 
 /* One that callers know of. */
@@ -353,7 +392,29 @@ static void free_region(struct io_uring_ext_pool *pool, struct urext_region *reg
 	pool->regions[region->id] = NULL;
 	if ((unsigned)region->id < pool->free_id)
 		pool->free_id = region->id;
+	region->next = pool->dead;
+	pool->dead = region;
+}
+
+void urext_region_delete(struct urext_region *region)
+{
+	if (region->memfd >= 0)
+		close(region->memfd);
 	free(region);
+}
+
+void urext_pool_unlock(struct io_uring_ext_pool *pool)
+{
+	struct urext_region *dead = pool->dead, *next;
+
+	pool->dead = NULL;
+	pthread_mutex_unlock(&pool->lock);
+	if (dead)
+		pthread_cond_broadcast(&pool->gone);
+	for (; dead; dead = next) {
+		next = dead->next;
+		urext_region_delete(dead);
+	}
 }
 
 bool urext_region_try_free(struct io_uring_ext_pool *pool, struct urext_region *region)
@@ -363,7 +424,6 @@ bool urext_region_try_free(struct io_uring_ext_pool *pool, struct urext_region *
 		return false;
 	unlink_region(pool, region);
 	free_region(pool, region);
-	pthread_cond_broadcast(&pool->gone);
 	return true;
 }
 
@@ -378,37 +438,23 @@ void urext_pool_count(struct io_uring_ext_pool *pool, const struct urext_tally *
 
 /* ---- adding ---- */
 
-static int check_region(const struct io_uring_ext_region *region, size_t page_size)
-{
-	uintptr_t base = (uintptr_t)region->base;
-
-	if (!base || !region->len || base + region->len < base || !is_pow2(page_size) ||
-	    (region->flags & ~IO_URING_EXT_REGION_READONLY) || region->resv32 ||
-	    !urext_all_zero(region->resv, sizeof(region->resv)))
-		return -EINVAL;
-	return 0;
-}
-
-/* Locked.  An id and slots, which nobody else gets from now on. */
+/* Locked, with an id to be had.  Nobody else gets it, nor the slots, from now on. */
 static int place_region(struct io_uring_ext_pool *pool, struct urext_region *region,
 			struct io_uring_ext_error *err)
 {
-	int id, first;
+	int id = find_id(pool), first;
 
-	id = find_id(pool);
-	if (id < 0)
-		return urext_fail(err, id, IO_URING_EXT_STAGE_MEMORY, 0, "no memory");
-	first = find_slots(pool, region->split.nr);
-	if (first < 0) {
+	/* Without slots it is memory of the pool only, and nothing is registered */
+	first = region->add_err ? region->add_err : find_slots(pool, region->split.nr);
+	if (first == -ENOSPC) {
 		urext_fail(err, first, IO_URING_EXT_STAGE_SLOTS, 0,
 			   "%zu slots next to each other needed, of %u in the pool %u are free",
 			   region->split.nr, pool->nr_slots,
 			   pool->nr_slots - pool->used_slots);
 		if (!urext_pool_forgives(pool))
 			return first;
-		/* Remembered as memory of the pool, without slots */
 		region->add_err = first;
-	} else {
+	} else if (first >= 0) {
 		region->placed = true;
 		region->first = first;
 		memset(pool->slot_used + first, 1, region->split.nr);
@@ -424,107 +470,59 @@ static int place_region(struct io_uring_ext_pool *pool, struct urext_region *reg
 	return 0;
 }
 
-/* Whatever can be done now; with a tag, or without clones, rings do it for themselves. */
-static int register_region(struct io_uring_ext_pool *pool, struct urext_region *region,
-			   struct urext_tally *tally, struct io_uring_ext_error *err)
+int urext_region_place(struct io_uring_ext_pool *pool, struct urext_region *region,
+		       struct io_uring_ext_error *err)
 {
-	if (!region->placed)
-		return region->add_err;
-	if (pool->flags & IO_URING_EXT_POOL_PLAIN)
-		return -EOPNOTSUPP;
-	if (pool->anchor_err)
-		return urext_fail(err, pool->anchor_err, IO_URING_EXT_STAGE_ANCHOR, 0,
-				  "not registered, the pool has no ring: %s",
-				  strerror(-pool->anchor_err));
-	if (pool->anchor < 0 || region->tag)
-		return 0;
-	return urext_region_pin(pool, region, tally, err);
-}
-
-static void unplace_region(struct io_uring_ext_pool *pool, struct urext_region *region)
-{
-	del_addr(pool, region);
-	free_region(pool, region);
-}
-
-static int add_region(struct io_uring_ext_pool *pool, struct urext_region *region,
-		      struct io_uring_ext_error *err)
-{
-	struct urext_tally tally = { .registers = 0 };
-	int id, ret;
+	int ret;
 
 	pthread_mutex_lock(&pool->lock);
-	if (conflicts(pool, region->split.base, region->split.end, region->tag))
+	ret = have_id(pool);
+	if (ret)
+		urext_fail(err, ret, IO_URING_EXT_STAGE_MEMORY, 0, "no memory");
+	else if (conflicts(pool, region->split.base, region->split.end, region->tag))
 		ret = urext_fail(err, -EEXIST, IO_URING_EXT_STAGE_ARGS, 0,
 				 "overlaps a region of the pool, or its tag is taken");
 	else
 		ret = place_region(pool, region, err);
 	pthread_mutex_unlock(&pool->lock);
-	if (ret) {
-		free(region);
-		return ret;
-	}
-	id = region->id;
-	ret = register_region(pool, region, &tally, err);
+	if (ret)
+		urext_region_delete(region);
+	return ret;
+}
 
+void urext_region_dropped(struct io_uring_ext_pool *pool, struct urext_region *region)
+{
 	pthread_mutex_lock(&pool->lock);
-	urext_pool_count(pool, &tally);
-	if (ret && !urext_pool_forgives(pool)) {
-		unplace_region(pool, region);
-		id = ret;
-	} else {
+	del_addr(pool, region);
+	free_region(pool, region);
+	urext_pool_unlock(pool);
+}
+
+int urext_region_added(struct io_uring_ext_pool *pool, struct urext_region *region, int ret,
+		       const struct urext_tally *tally)
+{
+	int id = region->id;
+	bool forgiven = !ret || urext_pool_forgives(pool);
+
+	/* From now on rings clone it, or it stays plain */
+	if (urext_region_pins(pool, region) && region->memfd >= 0) {
+		close(region->memfd);
+		region->memfd = -1;
+	}
+	pthread_mutex_lock(&pool->lock);
+	urext_pool_count(pool, tally);
+	if (forgiven) {
 		region->add_err = ret;
 		region->err = ret;
-		region->anchored = tally.registers && !ret;
+		region->anchored = urext_region_pins(pool, region) && !ret;
 		count_bytes(pool, region, true);
 		announce(pool, region, URING_EXT_ACTIVE);
 	}
 	pthread_mutex_unlock(&pool->lock);
-	return id;
-}
-
-int io_uring_ext_pool_add(struct io_uring_ext_pool *pool,
-			  const struct io_uring_ext_region *p,
-			  struct io_uring_ext_error *err)
-{
-	struct urext_region *region;
-	size_t page_size;
-
-	urext_ok(err);
-	if (!pool || !p)
-		return urext_fail(err, -EINVAL, IO_URING_EXT_STAGE_ARGS, 0, "no pool or region");
-	page_size = p->page_size ? p->page_size : SZ_2M;
-	if (check_region(p, page_size))
-		return urext_fail(err, -EINVAL, IO_URING_EXT_STAGE_ARGS, 0,
-				  "region parameters that make no sense");
-	if ((p->flags & IO_URING_EXT_REGION_READONLY) &&
-	    !(pool->flags & IO_URING_EXT_POOL_PLAIN) &&
-	    !(pool->caps.flags & IO_URING_EXT_CAP_READONLY))
-		return urext_fail(err, -EOPNOTSUPP, IO_URING_EXT_STAGE_REGISTER, 0,
-				  "this kernel has no read-only registered buffers");
-
-	region = calloc(1, sizeof(*region));
-	if (!region)
-		return urext_fail(err, -ENOMEM, IO_URING_EXT_STAGE_MEMORY, 0, "no memory");
-	urext_split(&region->split, (uintptr_t)p->base, p->len, page_size, pool->max_buffer);
-	region->page_size = p->page_size ? page_size : base_page_size();
-	region->tag = p->tag;
-	region->flags = p->flags;
-	return add_region(pool, region, err);
-}
-
-int io_uring_ext_pool_add_arena(struct io_uring_ext_pool *pool,
-				const struct io_uring_ext_arena *arena,
-				__u64 tag, struct io_uring_ext_error *err)
-{
-	struct io_uring_ext_region region = {
-		.base = io_uring_ext_arena_base(arena),
-		.len = io_uring_ext_arena_size(arena),
-		.page_size = urext_arena_page_size(arena),
-		.tag = tag,
-	};
-
-	return io_uring_ext_pool_add(pool, &region, err);
+	if (forgiven)
+		return id;
+	urext_region_dropped(pool, region);
+	return ret;
 }
 
 /* Those that sleep are to sync. */
@@ -597,7 +595,7 @@ int io_uring_ext_pool_remove_flags(struct io_uring_ext_pool *pool, int id, __u32
 				  region->split.nr);
 	pthread_mutex_lock(&pool->lock);
 	ret = end_remove(pool, region, ret);
-	pthread_mutex_unlock(&pool->lock);
+	urext_pool_unlock(pool);
 	if (ret > 0)
 		wake_rings(pool);
 	return ret;

@@ -191,6 +191,7 @@ static __u32 query_ops(struct urext_target t)
 	} ops[] = {
 		{ URING_EXT_OP_SEND_ZC, IO_URING_EXT_CAP_SEND_ZC },
 		{ URING_EXT_OP_READV_FIXED, IO_URING_EXT_CAP_VEC_FIXED },
+		{ URING_EXT_OP_BUFFERS_UPDATE, IO_URING_EXT_CAP_REQUEST },
 	};
 	struct io_uring_probe *probe;
 	__u32 flags = 0;
@@ -210,11 +211,15 @@ static __u32 query_ops(struct urext_target t)
 /* @caps holds what query_kernel() found. */
 void urext_query_ring(struct urext_target t, struct io_uring_ext_caps *caps)
 {
+	__u32 ops = query_ops(t);
+
 	if (!may_make_sparse(t))
 		caps->flags &= ~IO_URING_EXT_CAP_SPARSE;
-	caps->flags |= query_update(t) | query_clone(t) | query_ops(t);
+	/* What other kernels may have that number for */
+	caps->flags &= ops | ~IO_URING_EXT_CAP_REQUEST;
+	caps->flags |= query_update(t) | query_clone(t) | (ops & ~IO_URING_EXT_CAP_REQUEST);
 	if (!(caps->flags & IO_URING_EXT_CAP_UPDATE))
-		caps->flags &= ~IO_URING_EXT_CAP_READONLY;
+		caps->flags &= ~(IO_URING_EXT_CAP_READONLY | IO_URING_EXT_CAP_MEMFD);
 	if ((caps->flags & IO_URING_EXT_CAP_LAYOUT) && !urext_uapi_may_layout(t))
 		caps->flags &= ~IO_URING_EXT_CAP_LAYOUT;
 	/* A list of no queries is fine where there are queries. */

@@ -2,10 +2,13 @@
 /*
  * What a kernel that keeps registered buffers as runs tells and offers beyond
  * others: its limits (IORING_REGISTER_QUERY), the layout of a buffer (a register
- * opcode), read-only buffers (a flag of a descriptor).
+ * opcode), read-only buffers (a flag of a descriptor), buffers of a memfd (a type of
+ * one), and updates of a table as a request.
  *
  * Other kernels say so, and the callers try, estimate, or refuse, and say so too.
  */
+#include <stdlib.h>
+
 #include "lib.h"
 #include "uapi.h"
 
@@ -53,9 +56,14 @@ int urext_uapi_query(struct io_uring_ext_caps *caps)
 	    q.layout_size >= sizeof(struct urext_buffer_layout))
 		caps->flags |= IO_URING_EXT_CAP_LAYOUT;
 	/* They are registered by updates with descriptors. */
-	if ((q.update_flags & URING_EXT_UPDATE_EXTENDED) &&
-	    (q.desc_flags & URING_EXT_DESC_READ_ONLY))
+	if (!(q.update_flags & URING_EXT_UPDATE_EXTENDED))
+		return 0;
+	if (q.desc_flags & URING_EXT_DESC_READ_ONLY)
 		caps->flags |= IO_URING_EXT_CAP_READONLY;
+	if (q.desc_types & (1ULL << URING_EXT_DESC_MEMFD))
+		caps->flags |= IO_URING_EXT_CAP_MEMFD;
+	if (q.features & URING_EXT_FEATURE_REQUEST)
+		caps->flags |= IO_URING_EXT_CAP_REQUEST;
 	return 0;
 }
 
@@ -105,9 +113,56 @@ int urext_uapi_layout(struct urext_target t, unsigned index,
 	return 0;
 }
 
-/* As urext_update(), for buffers that are read-only; the kernel has to have them. */
-int urext_uapi_update_readonly(struct urext_target t, const struct io_uring_ext_update *up,
-			       int *undo, struct io_uring_ext_error *err)
+const struct urext_kind *urext_region_kind(const struct urext_region *region,
+					   struct urext_kind *kind)
 {
-	return urext_update(t, up, URING_EXT_DESC_READ_ONLY, undo, err);
+	kind->flags = region->flags & IO_URING_EXT_REGION_READONLY ?
+		      URING_EXT_DESC_READ_ONLY : 0;
+	kind->memfd = region->memfd;
+	kind->file_pos = region->file_pos;
+	return kind->flags || kind->memfd >= 0 ? kind : NULL;
+}
+
+/* Of the request that updates, for one that cancels it */
+#define UPDATE_DATA	1
+
+/* All of the sqe is written: what io_uring_get_sqe() leaves has changed between versions. */
+static int submit(struct io_uring *ring, unsigned op, const void *addr, unsigned len,
+		  __u64 data)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+	int ret;
+
+	if (!sqe)
+		return -EBUSY;
+	memset(sqe, 0, sizeof(*sqe));
+	sqe->opcode = op;
+	sqe->fd = -1;
+	sqe->addr = (uintptr_t)addr;
+	sqe->len = len;
+	sqe->user_data = data;
+	ret = io_uring_submit(ring);
+	return ret < 0 ? ret : ret == 1 ? 0 : -EBUSY;
+}
+
+int urext_uapi_request(struct io_uring *ring, const struct iovec *iovecs, unsigned nr,
+		       const struct urext_kind *kind)
+{
+	static const struct urext_kind memory = { .memfd = -1 };
+	struct urext_desc *descs;
+	int ret;
+
+	descs = malloc(nr * sizeof(*descs));
+	if (!descs)
+		return -ENOMEM;
+	urext_make_descs(descs, iovecs, nr, kind ? kind : &memory);
+	/* The kernel copies them at once */
+	ret = submit(ring, URING_EXT_OP_BUFFERS_UPDATE, descs, nr, UPDATE_DATA);
+	free(descs);
+	return ret;
+}
+
+int urext_uapi_cancel(struct io_uring *ring)
+{
+	return submit(ring, IORING_OP_ASYNC_CANCEL, (void *)UPDATE_DATA, 0, 0);
 }

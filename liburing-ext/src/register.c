@@ -94,28 +94,31 @@ int urext_clone(struct urext_target dst, struct urext_target src, unsigned src_o
 /* Descriptors that are made at a time */
 #define NR_DESCS	32
 
-static unsigned make_descs(struct urext_desc *descs, const struct iovec *iovecs, unsigned nr,
-			   __u32 flags)
+void urext_make_descs(struct urext_desc *descs, const struct iovec *iovecs, unsigned nr,
+		      const struct urext_kind *kind)
 {
 	unsigned i;
 
-	if (nr > NR_DESCS)
-		nr = NR_DESCS;
 	memset(descs, 0, nr * sizeof(*descs));
 	for (i = 0; i < nr; i++) {
-		descs[i].uaddr = (uintptr_t)iovecs[i].iov_base;
-		descs[i].size = iovecs[i].iov_len;
-		if (!iovecs[i].iov_base)
+		struct urext_desc *d = &descs[i];
+
+		d->type = URING_EXT_DESC_UADDR;
+		d->flags = kind->flags;
+		d->uaddr = (uintptr_t)iovecs[i].iov_base;
+		d->size = iovecs[i].iov_len;
+		if (kind->memfd < 0)
 			continue;
-		descs[i].type = URING_EXT_DESC_UADDR;
-		descs[i].flags = flags;
+		d->type = URING_EXT_DESC_MEMFD;
+		d->memfd = kind->memfd;
+		d->offset = kind->file_pos + d->uaddr;
 	}
-	return nr;
 }
 
 /* 0, or the errno of entry *@done, counted from the first. */
 static int update_all(struct urext_target t, unsigned off, const struct iovec *iovecs,
-		      const __u64 *tags, unsigned nr, __u32 desc_flags, unsigned *done)
+		      const __u64 *tags, unsigned nr, const struct urext_kind *kind,
+		      unsigned *done)
 {
 	struct urext_desc descs[NR_DESCS];
 	int ret;
@@ -128,8 +131,9 @@ static int update_all(struct urext_target t, unsigned off, const struct iovec *i
 			.nr = nr - *done,
 		};
 
-		if (desc_flags) {
-			up.nr = make_descs(descs, iovecs + *done, up.nr, desc_flags);
+		if (kind) {
+			up.nr = min_sz(up.nr, NR_DESCS);
+			urext_make_descs(descs, iovecs + *done, up.nr, kind);
 			up.data = (uintptr_t)descs;
 			/* Named "flags" in newer headers */
 			memcpy((char *)&up + sizeof(up.offset),
@@ -152,7 +156,7 @@ int urext_clear(struct urext_target t, unsigned off, unsigned nr)
 
 	for (i = 0; i < nr; i += n) {
 		n = nr - i < 64 ? nr - i : 64;
-		ret = update_all(t, off + i, none, NULL, n, 0, &done);
+		ret = update_all(t, off + i, none, NULL, n, NULL, &done);
 		if (ret)
 			return ret;
 	}
@@ -165,7 +169,7 @@ static int undo(struct urext_target t, const struct io_uring_ext_update *up, uns
 
 	if (!up->old_iovecs)
 		return urext_clear(t, up->off, nr);
-	return update_all(t, up->off, up->old_iovecs, up->old_tags, nr, 0, &done);
+	return update_all(t, up->off, up->old_iovecs, up->old_tags, nr, NULL, &done);
 }
 
 void urext_note_undo(struct io_uring_ext_error *err, int undo)
@@ -186,13 +190,13 @@ void urext_note_undo(struct io_uring_ext_error *err, int undo)
 }
 
 int urext_update(struct urext_target t, const struct io_uring_ext_update *up,
-		 __u32 desc_flags, int *undone, struct io_uring_ext_error *err)
+		 const struct urext_kind *kind, int *undone, struct io_uring_ext_error *err)
 {
 	unsigned done;
 	int ret;
 
 	*undone = URING_EXT_NO_UNDO;
-	ret = update_all(t, up->off, up->iovecs, up->tags, up->nr, desc_flags, &done);
+	ret = update_all(t, up->off, up->iovecs, up->tags, up->nr, kind, &done);
 	if (!ret) {
 		urext_ok(err);
 		return 0;
@@ -219,5 +223,5 @@ int io_uring_ext_update_buffers(struct io_uring *ring,
 	    !urext_all_zero(up->resv, sizeof(up->resv)))
 		return urext_fail(err, -EINVAL, IO_URING_EXT_STAGE_ARGS, 0,
 				  "update of no entries, or with unknown flags");
-	return urext_update(urext_target_ring(ring), up, 0, &undone, err);
+	return urext_update(urext_target_ring(ring), up, NULL, &undone, err);
 }

@@ -167,18 +167,19 @@ static void abandon(struct io_uring_ext_ring *r, struct work *w)
 	struct io_uring_ext_pool *pool = r->pool;
 	unsigned i;
 
+	for (i = 0; i < w->nr; i++)
+		if (is_new_to(r, w->items[i].region))
+			free(w->items[i].seg);
 	pthread_mutex_lock(&pool->lock);
 	for (i = 0; i < w->nr; i++) {
 		struct item *it = &w->items[i];
 
-		if (is_new_to(r, it->region))
-			free(it->seg);
 		if (!it->counted)
 			continue;
 		it->region->rings--;
 		urext_region_try_free(pool, it->region);
 	}
-	pthread_mutex_unlock(&pool->lock);
+	urext_pool_unlock(pool);
 }
 
 /* Does a region that the ring never took over have requests of it all the same? */
@@ -259,7 +260,7 @@ static int register_slots(struct io_uring_ext_ring *r, const struct urext_region
 			  struct io_uring_ext_error *err)
 {
 	struct urext_wait *w = NULL;
-	unsigned done, off = r->slot_base + reg->first, last = off + reg->split.nr - 1;
+	unsigned done = 0, off = r->slot_base + reg->first, last = off + reg->split.nr - 1;
 	int ret;
 
 	ret = urext_need_table(r, err);
@@ -513,7 +514,7 @@ static int publish(struct io_uring_ext_ring *r, struct work *w)
 			publish_taken(r, it);
 	}
 	urext_pool_count(pool, &r->tally);
-	pthread_mutex_unlock(&pool->lock);
+	urext_pool_unlock(pool);
 	memset(&r->tally, 0, sizeof(r->tally));
 	r->gen = w->gen;
 	r->stats.regions = r->nr_keys;
@@ -576,7 +577,7 @@ static bool is_late(const struct io_uring_ext_ring *r, const struct urext_region
 	return reg->state == URING_EXT_LEAVING && reg->changed > r->joined;
 }
 
-/* Locked. */
+/* Locked.  To be freed by the caller. */
 static void drop_seg(struct io_uring_ext_ring *r, struct urext_seg *seg)
 {
 	struct urext_region *reg = seg->region;
@@ -592,7 +593,6 @@ static void drop_seg(struct io_uring_ext_ring *r, struct urext_seg *seg)
 	reg->fixed_rings -= seg->in_table;
 	reg->rings--;
 	r->seg_of[reg->id] = NULL;
-	free(seg);
 }
 
 /* Locked. */
@@ -659,8 +659,7 @@ int urext_leave_pool(struct io_uring_ext_ring *r, bool forget)
 		drop_seg(r, r->keys[i].seg);
 		urext_region_try_free(pool, reg);
 	}
-	while ((seg = r->leaving)) {
-		r->leaving = seg->next;
+	for (seg = r->leaving; seg; seg = seg->next) {
 		reg = seg->region;
 		drop_seg(r, seg);
 		urext_region_try_free(pool, reg);
@@ -668,7 +667,13 @@ int urext_leave_pool(struct io_uring_ext_ring *r, bool forget)
 	drop_waits(r);
 	urext_pool_count(pool, &r->tally);
 	pool->nr_rings--;
-	pthread_mutex_unlock(&pool->lock);
+	urext_pool_unlock(pool);
+	for (i = 0; i < r->nr_keys; i++)
+		free(r->keys[i].seg);
 	r->nr_keys = 0;
+	while ((seg = r->leaving)) {
+		r->leaving = seg->next;
+		free(seg);
+	}
 	return ret;
 }

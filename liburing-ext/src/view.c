@@ -181,7 +181,7 @@ int io_uring_ext_ring_signal(struct io_uring_ext_ring *r, __u64 tag)
 		reg = r->pool->regions[w->id];
 		reg->signals--;
 		ret = urext_region_try_free(r->pool, reg);
-		pthread_mutex_unlock(&r->pool->lock);
+		urext_pool_unlock(r->pool);
 	}
 	urext_wait_put(r, w);
 	return ret;

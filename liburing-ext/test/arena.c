@@ -42,9 +42,9 @@ static void check_args(void)
 	p.flags = 1U << 30;
 	CHECK_EQ(io_uring_ext_arena_alloc(&a, &p, &err), -EINVAL);
 	p.flags = 0;
-	p.resv[3] = 1;
+	p.resv[2] = 1;
 	CHECK_EQ(io_uring_ext_arena_alloc(&a, &p, &err), -EINVAL);
-	p.resv[3] = 0;
+	p.resv[2] = 0;
 	p.mem = 17;
 	CHECK_EQ(io_uring_ext_arena_alloc(&a, &p, &err), -EINVAL);
 	p.mem = IO_URING_EXT_MEM_BASE;

@@ -175,10 +175,13 @@ bool t_valgrind(void)
 	return preload && strstr(preload, "vgpreload");
 }
 
-/* A sanitizer or valgrind maps memory of its own whenever it likes. */
+/*
+ * A sanitizer or valgrind maps memory of its own whenever it likes; so does musl, for few
+ * allocations already.
+ */
 static bool mappings_are_ours(void)
 {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
 	return false;
 #endif
 	return !t_valgrind();

@@ -49,7 +49,8 @@ static void check_restrictions(const struct io_uring_ext_caps *all)
 	CHECK_EQ(io_uring_ext_query(&ring, &caps), 0);
 	CHECK_EQ(caps.flags, all->flags & (IO_URING_EXT_CAP_UPDATE | IO_URING_EXT_CAP_TAGS |
 					   IO_URING_EXT_CAP_SPARSE | IO_URING_EXT_CAP_RUNS |
-					   IO_URING_EXT_CAP_READONLY | IO_URING_EXT_CAP_MSG));
+					   IO_URING_EXT_CAP_READONLY | IO_URING_EXT_CAP_MEMFD |
+					   IO_URING_EXT_CAP_MSG));
 	CHECK_EQ(caps.max_buffer, all->max_buffer);
 	io_uring_queue_exit(&ring);
 

@@ -133,18 +133,50 @@ static void check_region(int map_flags, __u32 pool_flags, __u64 tag)
 	close(out);
 }
 
+/* Not registered to be written to instead: refused, or plain where that is allowed. */
 static void check_refused(void)
 {
-	static char mem[4096];
+	int in = t_file(64 * KiB), out = t_file(4096);
+	struct io_uring_ext_pool_params p = { .nr_slots = 4 };
 	struct io_uring_ext_region region = {
-		.base = mem, .len = sizeof(mem), .flags = IO_URING_EXT_REGION_READONLY,
+		.base = mmap(NULL, 64 * KiB, PROT_READ | PROT_WRITE, MAP_PRIVATE, in, 0),
+		.len = 64 * KiB, .flags = IO_URING_EXT_REGION_READONLY,
 	};
+	struct io_uring_ext_region_info info;
 	struct io_uring_ext_pool *pool;
+	struct io_uring_ext_ring *r;
+	struct io_uring ring;
+	unsigned char byte;
 
-	CHECK_OK(io_uring_ext_pool_create(&pool, NULL, &err), err);
+	CHECK(region.base != MAP_FAILED);
+	CHECK_OK(io_uring_ext_pool_create(&pool, &p, &err), err);
 	CHECK_EQ(io_uring_ext_pool_add(pool, &region, &err), -EOPNOTSUPP);
 	CHECK(strstr(err.text, "read-only"));
+	CHECK_EQ(io_uring_ext_pool_add_start(pool, &region, -1, 0, &err), -EOPNOTSUPP);
 	CHECK_EQ(io_uring_ext_pool_destroy(pool), 0);
+
+	for (; p.flags <= IO_URING_EXT_POOL_PLAIN; p.flags += IO_URING_EXT_POOL_OPTIONAL) {
+		if (!(p.flags & (IO_URING_EXT_POOL_OPTIONAL | IO_URING_EXT_POOL_PLAIN)))
+			continue;
+		CHECK_OK(io_uring_ext_pool_create(&pool, &p, &err), err);
+		CHECK_EQ(io_uring_ext_pool_add(pool, &region, &err), 0);
+		if (p.flags & IO_URING_EXT_POOL_OPTIONAL)
+			CHECK(err.err == -EOPNOTSUPP && strstr(err.text, "read-only"));
+		t_ring(&ring, 4, 0);
+		CHECK_OK(io_uring_ext_ring_attach(&r, pool, &ring, 0, &err), err);
+		CHECK_EQ(io_uring_ext_pool_region_info(pool, 0, &info), 0);
+		CHECK(info.err == -EOPNOTSUPP && !info.registered);
+		CHECK_EQ(t_status("VmPin"), 0);
+		CHECK_EQ(write_through(&ring, r, out, (char *)region.base + 5000, 1000), 0);
+		CHECK_EQ(pread(out, &byte, 1, 999), 1);
+		CHECK_EQ(byte, t_byte(5999));
+		CHECK_EQ(io_uring_ext_ring_detach(r), 0);
+		CHECK_EQ(io_uring_ext_pool_destroy(pool), 0);
+		io_uring_queue_exit(&ring);
+	}
+	munmap(region.base, region.len);
+	close(in);
+	close(out);
 }
 
 int main(void)

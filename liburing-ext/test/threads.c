@@ -236,9 +236,15 @@ static void look_at_canary(void)
 	canary = NULL;
 }
 
-static void put_canary(char *p)
+static void put_canary(char *p, bool in_file)
 {
 	look_at_canary();
+	/* What is fixed is written to the file's pages, wherever they are mapped */
+	if (in_file) {
+		memset(p, 0, REGION);
+		canary = p;
+		return;
+	}
 	munmap(p, REGION);
 	canary = mmap(p, REGION, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
@@ -247,24 +253,65 @@ static void put_canary(char *p)
 		canary = NULL;
 }
 
-/* Every second region has a tag, and none twice. */
+static bool is_in_file(unsigned i)
+{
+	return i >= REGIONS / 2 && i % 4 < 2;
+}
+
+static char *map_region(unsigned i, struct io_uring_ext_region *region)
+{
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS, file = -1;
+	char *p;
+
+	if (is_in_file(i)) {
+		file = memfd_create("region", MFD_CLOEXEC);
+		CHECK(file >= 0 && !ftruncate(file, REGION));
+		flags = MAP_SHARED;
+		region->flags = IO_URING_EXT_REGION_MEMFD;
+		region->memfd = file;
+	}
+	p = mmap(NULL, REGION, PROT_READ | PROT_WRITE, flags, file, 0);
+	CHECK(p != MAP_FAILED);
+	region->base = p;
+	return p;
+}
+
+static int add(const struct io_uring_ext_region *region, bool wait)
+{
+	static unsigned started;
+	struct io_uring_ext_error err;
+	int id;
+
+	if (wait) {
+		id = io_uring_ext_pool_add(pool, region, &err);
+		CHECK_OK(id, err);
+		return id;
+	}
+	id = io_uring_ext_pool_add_start(pool, region, -1, 0, &err);
+	CHECK_OK(id, err);
+	if (++started % 4 == 0) {
+		CHECK_EQ(io_uring_ext_pool_add_cancel(pool, id), 0);
+		return add(region, true);
+	}
+	CHECK_OK(io_uring_ext_pool_add_finish(pool, id, IO_URING_EXT_UNLIMITED, &err), err);
+	return id;
+}
+
+/* Every second region has a tag, and none twice; some are a file's; some are started first. */
 static void come(unsigned i, int *id)
 {
 	static __u64 tag = 1000;
 	struct io_uring_ext_region region = { .len = REGION, .page_size = 4096 };
-	struct io_uring_ext_error err;
-	char *p;
+	char *p = map_region(i, &region);
 
-	p = mmap(NULL, REGION, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	CHECK(p != MAP_FAILED);
-	region.base = p;
 	region.tag = i & 1 ? tag++ : 0;
 	/* Used before it is in the pool, or after */
 	if (i & 2)
 		regions[i] = p;
-	*id = io_uring_ext_pool_add(pool, &region, &err);
-	CHECK_OK(*id, err);
+	*id = add(&region, i % 3);
 	regions[i] = p;
+	if (is_in_file(i))
+		close(region.memfd);
 }
 
 static void go(unsigned i, int id)
@@ -274,7 +321,7 @@ static void go(unsigned i, int id)
 	regions[i] = NULL;
 	CHECK(io_uring_ext_pool_remove(pool, id) >= 0);
 	CHECK_EQ(io_uring_ext_pool_wait_gone(pool, id, 60000000000ULL), 0);
-	put_canary(p);
+	put_canary(p, is_in_file(i));
 }
 
 static void fork_one(void)

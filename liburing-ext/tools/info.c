@@ -26,6 +26,8 @@ static const struct {
 	{ IO_URING_EXT_CAP_READONLY, "readonly", "read-only buffers" },
 	{ IO_URING_EXT_CAP_LAYOUT, "layout", "ask for a buffer's layout" },
 	{ IO_URING_EXT_CAP_MSG, "msg", "wake rings without a ring (6.13)" },
+	{ IO_URING_EXT_CAP_MEMFD, "memfd", "buffers of a memfd, not mapped" },
+	{ IO_URING_EXT_CAP_REQUEST, "request", "registering as a request" },
 };
 
 static const char *how(enum io_uring_ext_source s)

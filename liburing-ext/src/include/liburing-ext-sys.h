@@ -3,7 +3,7 @@
  * liburing-ext: registered buffers of any size, for any number of rings.
  *
  * All of the library's interface, without liburing's headers and without inline
- * functions, for other languages to bind; two files that it includes have the families
+ * functions, for other languages to bind; three files that it includes have the families
  * that stand by themselves.  C and C++ programs include liburing-ext.h.
  *
  * Concepts
@@ -181,6 +181,8 @@ const char *io_uring_ext_stage_name(enum io_uring_ext_stage stage);
 #define IO_URING_EXT_CAP_READONLY	(1U << 9)  /* read-only buffers */
 #define IO_URING_EXT_CAP_LAYOUT		(1U << 10) /* tells a buffer's layout */
 #define IO_URING_EXT_CAP_MSG		(1U << 11) /* messages without a ring (6.13) */
+#define IO_URING_EXT_CAP_MEMFD		(1U << 12) /* buffers that are a range of a memfd */
+#define IO_URING_EXT_CAP_REQUEST	(1U << 13) /* buffers registered by a request */
 
 /* How a limit is known. */
 enum io_uring_ext_source {
@@ -212,171 +214,9 @@ struct io_uring_ext_caps {
  */
 int io_uring_ext_query(struct io_uring *ring, struct io_uring_ext_caps *caps);
 
-/* ---- memlock: may this much memory be pinned? ----------------------------- */
-
-/* Flags of io_uring_ext_memlock_check() */
-#define IO_URING_EXT_MEMLOCK_RAISE	(1U << 0) /* raise soft to hard if needed */
-
-/* io_uring_ext_memlock.state */
-#define IO_URING_EXT_MEMLOCK_EXEMPT	(1U << 0) /* CAP_IPC_LOCK: no limit */
-#define IO_URING_EXT_MEMLOCK_FITS	(1U << 1) /* fits the soft limit */
-#define IO_URING_EXT_MEMLOCK_FITS_HARD	(1U << 2) /* would fit the hard limit */
-#define IO_URING_EXT_MEMLOCK_RAISED	(1U << 3) /* the soft limit was raised */
-
 #define IO_URING_EXT_UNLIMITED		(~(__u64)0)
 
-struct io_uring_ext_memlock {
-	__u64 need;		/* what the kernel will charge */
-	__u64 pinned;		/* VmPin of this process; the limit is per user, and
-				   other processes of the user cannot be seen.
-				   IO_URING_EXT_UNLIMITED: /proc does not tell */
-	__u64 soft;		/* RLIMIT_MEMLOCK, or IO_URING_EXT_UNLIMITED */
-	__u64 hard;
-	__u32 state;		/* IO_URING_EXT_MEMLOCK_* */
-	__u32 nr_rings;
-	__u64 rings;		/* memory of the rings of this process, and of those that a
-				   pool makes: some kernels charge it */
-	__u64 resv[2];
-};
-
-/*
- * Would the kernel let @nr_rings rings register @len bytes of @page_size pages
- * each?  Rings attached to a pool that clones count as one.  @page_size is the
- * size of the backing pages (0: base pages): a page that is touched is charged as
- * a whole.  The charge is made to the user that made the ring, and a ring made
- * with CAP_IPC_LOCK in the initial user namespace is never charged.  Some kernels
- * charge the rings themselves as well, a few pages each; which do cannot be asked, so
- * they always count here: at the very edge the answer may be no where it would do.
- *
- * 0        it fits, or the process is exempt.
- * -ENOMEM  it does not fit: registering would fail with -ENOMEM.
- * -EINVAL  @len is 0, @page_size is no power of two, or unknown @flags.
- * -EOVERFLOW  the product does not fit in 64 bits.
- * @out is filled unless the result is -EINVAL or -EOVERFLOW.
- */
-int io_uring_ext_memlock_check(size_t len, size_t page_size, unsigned nr_rings,
-			       unsigned flags, struct io_uring_ext_memlock *out);
-
-/*
- * Put @m in words: need, limits, and what to do about it.  Writes at most @size
- * bytes with the final NUL.  Returns the length as snprintf(3) does, or -EINVAL.
- */
-int io_uring_ext_memlock_describe(const struct io_uring_ext_memlock *m,
-				  char *buf, size_t size);
-
-/* ---- arena: memory -------------------------------------------------------- */
-
-struct io_uring_ext_arena;
-
-enum io_uring_ext_mem {
-	IO_URING_EXT_MEM_AUTO = 0,	/* 1G, else 2M, else THP, else base pages */
-	IO_URING_EXT_MEM_HUGE_1G,	/* hugetlb, from the reserved pages */
-	IO_URING_EXT_MEM_HUGE_2M,
-	IO_URING_EXT_MEM_THP,		/* transparent huge pages */
-	IO_URING_EXT_MEM_BASE,		/* base pages, huge pages kept away */
-};
-
-/* io_uring_ext_arena_params.flags */
-#define IO_URING_EXT_ARENA_PREFAULT	(1U << 0) /* populate before returning */
-#define IO_URING_EXT_ARENA_MEMFD	(1U << 1) /* shared memory with an fd */
-#define IO_URING_EXT_ARENA_FORK		(1U << 2) /* children have it too */
-
-/*
- * Called now and then during long work, always in the thread that called the
- * library.  @done and @total are bytes.  A result other than 0 ends the work
- * early; the call then fails with -ECANCELED.
- */
-typedef int (*io_uring_ext_progress_fn)(void *arg, size_t done, size_t total);
-
-struct io_uring_ext_arena_params {
-	size_t size;			/* rounded up to the page size it gets */
-	enum io_uring_ext_mem mem;	/* other than AUTO: exactly this, or fail */
-	__u32 flags;			/* IO_URING_EXT_ARENA_* */
-	/*
-	 * With THP: the folio size wanted (mTHP), e.g. 65536; 0: the PMD size.
-	 * The size must be enabled in /sys/kernel/mm/transparent_hugepage (6.8,
-	 * for MEMFD 6.14), and the kernel prefers larger sizes that are enabled.
-	 */
-	size_t thp_size;
-	size_t align;			/* power of two; 0: the page size */
-	/*
-	 * If not 0: only this many bytes of memory, mapped again and again until
-	 * @size is reached (implies MEMFD).  For tests of sizes larger than the
-	 * machine.  A multiple of the page size.
-	 */
-	size_t alias;
-	__u32 bind;			/* 1: bind to @node, 0: anywhere */
-	__u32 node;
-	__u32 threads;			/* for prefault; 0: one per CPU, up to 16 */
-	__u32 resv32;
-	io_uring_ext_progress_fn progress;
-	void *progress_arg;
-	__u64 resv[4];
-};
-
-struct io_uring_ext_arena_info {
-	void *base;
-	size_t size;			/* bytes usable, at least those asked for */
-	size_t page_size;		/* of the backing; with THP the size asked */
-	enum io_uring_ext_mem mem;	/* what it got, never AUTO */
-	int memfd;			/* -1, or an fd that the arena owns */
-	size_t alias;			/* as asked, 0 if none */
-	/*
-	 * Bytes that are in huge pages as far as can be told now: all of it for
-	 * hugetlb, what /proc/self/smaps shows for THP (0 before prefault).
-	 */
-	size_t huge_bytes;
-	__u32 prefaulted;		/* 1: every page is there */
-	__u32 resv32;
-	/* Why it is not larger pages, one sentence; "" if it is the best kind */
-	char why[IO_URING_EXT_ERROR_TEXT];
-	__u64 resv[4];
-};
-
-/*
- * Make an arena.  With AUTO a kind that cannot be had is passed over, also when
- * its pages run out half-way through prefault (needs the flag), and noted in
- * info.why; an arena is never of two kinds.  Registering faults pages in as well;
- * prefault does it in parallel and with progress, and turns the SIGBUS of touching
- * a hugetlb page that is not there into an error.
- *
- * -EINVAL     size 0, align no power of two, reserved field not zero, alias no
- *             multiple of the page size, thp_size without THP.
- * -ENOMEM     no memory, or no free huge pages of the kind asked for.
- * -EOPNOTSUPP the kernel or its settings do not offer the kind (see err->text).
- * -ECANCELED  the progress function said so.
- * Others      from mmap(2), memfd_create(2), mbind(2), madvise(2).
- */
-int io_uring_ext_arena_alloc(struct io_uring_ext_arena **arena,
-			     const struct io_uring_ext_arena_params *p,
-			     struct io_uring_ext_error *err);
-
-/*
- * Unmap.  Remove it from pools first; NULL is fine.  In a child of fork() that does not
- * have the memory only what belongs to it is freed.
- */
-void io_uring_ext_arena_free(struct io_uring_ext_arena *arena);
-
-/* Fill @info.  Reads /proc/self/smaps for THP: not for the path of an I/O. */
-int io_uring_ext_arena_info(const struct io_uring_ext_arena *arena,
-			    struct io_uring_ext_arena_info *info);
-
-/* The address of the first byte; the bytes usable. */
-void *io_uring_ext_arena_base(const struct io_uring_ext_arena *arena);
-size_t io_uring_ext_arena_size(const struct io_uring_ext_arena *arena);
-
-/*
- * Populate a range of memory for writing, in parallel.  @page_size is the page
- * size of the backing (0: base pages).  Contents are kept.
- *
- * -EINVAL     no range, or @page_size no power of two.
- * -ENOMEM     pages ran out, err->done tells the MiB that were complete.
- * -EFAULT     a part is not mapped or not writable, or a hugetlb page could not be had.
- * -ECANCELED  @progress said so.
- */
-int io_uring_ext_prefault(void *base, size_t len, size_t page_size,
-			  unsigned threads, io_uring_ext_progress_fn progress,
-			  void *arg, struct io_uring_ext_error *err);
+#include "liburing-ext-memory.h"	/* memlock, arenas */
 
 /* ---- pool ----------------------------------------------------------------- */
 
@@ -421,15 +261,25 @@ int io_uring_ext_pool_create(struct io_uring_ext_pool **pool,
 
 /*
  * Free the pool and unpin its regions (not: free their memory).
- * -EBUSY  rings are still attached, or slabs are there; nothing happened.
+ * -EBUSY  rings are still attached, slabs are there, or regions are being added; nothing
+ *         happened.
  */
 int io_uring_ext_pool_destroy(struct io_uring_ext_pool *pool);
 
 /* io_uring_ext_region.flags */
-/* Source only (WRITE_FIXED, SEND_ZC): memory may be read-only.  Reads into it are
-   prepared plain.  Needs IO_URING_EXT_CAP_READONLY, except with PLAIN; without it the
-   call fails, also with OPTIONAL: it does not downgrade. */
+/*
+ * Source only (WRITE_FIXED, SEND_ZC): memory may be read-only.  Reads into it are
+ * prepared plain.  Needs IO_URING_EXT_CAP_READONLY; without it the region is plain, if
+ * the pool is OPTIONAL, or else refused: it is never registered to be written to.
+ */
 #define IO_URING_EXT_REGION_READONLY	(1U << 0)
+/*
+ * The memory is @memfd from @offset on, and @base is where the caller has that mapped
+ * (MAP_SHARED).  With IO_URING_EXT_CAP_MEMFD it is registered by the file: what is not
+ * there is allocated, but nothing is faulted in and there are no page tables for it.
+ * Without, by the mapping.  The requests are the same.
+ */
+#define IO_URING_EXT_REGION_MEMFD	(1U << 1)
 
 struct io_uring_ext_region {
 	void *base;			/* any alignment */
@@ -447,8 +297,10 @@ struct io_uring_ext_region {
 	 */
 	__u64 tag;
 	__u32 flags;			/* IO_URING_EXT_REGION_* */
-	__u32 resv32;
-	__u64 resv[2];
+	__s32 memfd;			/* with MEMFD, else 0: of tmpfs or hugetlbfs; may be
+					   closed when the call is back */
+	__u64 offset;			/* with MEMFD, else 0: bytes */
+	__u64 resv[1];
 };
 
 /*
@@ -464,19 +316,67 @@ struct io_uring_ext_region {
  * -ENOSPC  not enough free slots next to each other.
  * -ENOMEM  RLIMIT_MEMLOCK (err->text says how much and what to do) or no memory.
  * -EFAULT  memory that is not mapped, not writable, or cannot be pinned.
- * -EOPNOTSUPP  READONLY, and this kernel has no read-only buffers (not with PLAIN).
+ * -EOPNOTSUPP  READONLY, and this kernel has no read-only buffers.
  * Others   from io_uring_register(2).
- * With OPTIONAL only -EINVAL, -EEXIST, -EOPNOTSUPP for READONLY and out of memory
- * for bookkeeping remain; err->err holds what was forgiven.
+ * MEMFD, with any kernel:
+ * -EBADF   not an open file.
+ * -EINVAL  not one of tmpfs or hugetlbfs, not all of it inside the file, or @base and
+ *          @offset are not as far into a page.
+ * -EACCES  not open for reading, or for writing (READONLY: that is not needed).
+ * -EPERM   sealed against writing (READONLY: that is no matter).
+ * With OPTIONAL only -EINVAL, -EEXIST, the four of MEMFD and out of memory for
+ * bookkeeping remain; err->err holds what was forgiven.
  */
 int io_uring_ext_pool_add(struct io_uring_ext_pool *pool,
 			  const struct io_uring_ext_region *region,
 			  struct io_uring_ext_error *err);
 
-/* The same for a whole arena, with its page size. */
+/* The same for a whole arena, with its page size; by its memfd where that is as well. */
 int io_uring_ext_pool_add_arena(struct io_uring_ext_pool *pool,
 				const struct io_uring_ext_arena *arena,
 				__u64 tag, struct io_uring_ext_error *err);
+
+/*
+ * Add a region without waiting for its memory to be pinned: with IO_URING_EXT_CAP_REQUEST
+ * the kernel does that on its own (IORING_OP_BUFFERS_UPDATE).  Without, it is done at
+ * once, and the rest is the same.  A region with a tag, or in a pool without clones, is
+ * pinned by the rings' syncs in any case.
+ *
+ * When it is time for io_uring_ext_pool_add_finish(), 1 is written to @eventfd (-1: none),
+ * which may be closed when the call is back.  Until that has returned the region is of
+ * nobody's concern, but its memory is taken, as its tag.
+ *
+ * The thread should live as long as that takes: if it ends the kernel stops, and
+ * io_uring_ext_pool_add_finish() does the rest.
+ *
+ * Returns the region's id, 0 or more.
+ * -EINVAL, -EEXIST, -ENOSPC, -EOPNOTSUPP, those of MEMFD  as io_uring_ext_pool_add();
+ *          unknown flags (there are none yet).
+ * -ENOMEM  no memory for bookkeeping.
+ * Others   from write(2) to @eventfd.
+ */
+int io_uring_ext_pool_add_start(struct io_uring_ext_pool *pool,
+				const struct io_uring_ext_region *region, int eventfd,
+				__u32 flags, struct io_uring_ext_error *err);
+
+/*
+ * Wait until region @id is pinned, @timeout_ns nanoseconds at most, and have the pool take
+ * it over.  Any thread, one at a time.
+ *
+ * 0           rings see it from now on.
+ * -ETIMEDOUT  it is not pinned yet: call again.
+ * -ENOENT     no region of this id was started and is not finished.
+ * Others      as io_uring_ext_pool_add(): the id is free again.  With OPTIONAL 0, and
+ *             err->err holds what was forgiven.
+ */
+int io_uring_ext_pool_add_finish(struct io_uring_ext_pool *pool, int id, __u64 timeout_ns,
+				 struct io_uring_ext_error *err);
+
+/*
+ * The other end: nothing stays pinned, and the id is free.  -ENOENT: as above.  Others: from
+ * emptying what was registered already, and nothing happened.
+ */
+int io_uring_ext_pool_add_cancel(struct io_uring_ext_pool *pool, int id);
 
 /* Flags of io_uring_ext_pool_remove_flags() */
 /* The caller knows that no request is in it, and prepares none from now on. */
@@ -530,7 +430,8 @@ struct io_uring_ext_region_info {
 	__u32 signals;			/* CQEs that are still to come */
 	int err;			/* why it is not registered, or 0 */
 	__u32 late;			/* rings that have not synced since its removal */
-	__u64 register_ns;		/* time that pinning took, 0 with a tag */
+	__u64 register_ns;		/* time that pinning took, 0 with a tag; of one that
+					   was started: until it was finished */
 	__u32 orphans;			/* rings that were detached with requests in it:
 					   it will never be gone */
 	__u32 resv32;
