@@ -127,6 +127,9 @@ run-packages: programs ## make run with Debian's kernel package and this one's (
 check-packages: setup ## install, use, upgrade and purge them in a Debian 13 system
 	@tests/packages $(BUILD)/packages
 
+check-packages-same: tree ## build them again from nothing: are they the same? (after make packages)
+	@tests/packages-same $(BUILD)/packages $(PACKAGES_ARGS)
+
 check-liburing: tree ## liburing's own tests, the newest, on both kernels: what stock passes must pass
 	@tests/liburing $(CHECKS)
 
@@ -164,4 +167,5 @@ clean: ## remove build/ (the cache stays)
 	bench-pin bench-debian bench-native check lint kunit check-series check-arches check-fio \
 	compare-fio qemu qemu-tree qemu-series check-qemu check-ext check-liburing check-long \
 	check-fuzz-pure check-races check-races-red check-kunit-red check-faults check-debug \
-	check-fuzz check-stress packages run-packages check-packages clean programs
+	check-fuzz check-stress packages run-packages check-packages check-packages-same \
+	clean programs

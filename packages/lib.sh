@@ -21,16 +21,16 @@ die()
 	exit 1
 }
 
-# One number that grows with every commit, and the date that goes with it: two builds
-# of one commit have the same version, and a later one is newer.
+# One number that grows with every commit (to these paths), and the date that goes with it: two
+# builds of one commit have the same version, and a later one is newer.
 revision()
 {
-	git -C "$top" rev-list --count HEAD
+	git -C "$top" rev-list --count --full-history HEAD -- "$@"
 }
 
 commit_date()
 {
-	git -C "$top" log -1 --format=%ct
+	git -C "$top" log -1 --full-history --format=%ct -- "$@"
 }
 
 # in_root ROOT [--bind HERE:THERE]... COMMAND...: run it in the root as it was made. What it
