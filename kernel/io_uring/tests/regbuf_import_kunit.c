@@ -82,6 +82,21 @@ static int import_vec(struct kunit *test, struct import *t, unsigned int nr,
 	return io_import_reg_vec(ITER_DEST, &t->iter, t->req, &t->vec, nr, 0);
 }
 
+/* One iovec is a part of the buffer, as without iovecs. Returns what is wrong. */
+static const char *check_one(struct import *t)
+{
+	u64 offset = (uintptr_t)t->iov->iov_base - t->imu->ubuf;
+	u64 skip, last_skip;
+	u32 first = naive_bvec(t->imu, offset, &skip);
+	u32 last = naive_bvec(t->imu, offset + t->iov->iov_len - 1, &last_skip);
+
+	if (t->iter.bvec != &t->imu->bvec[first] || t->iter.iov_offset != skip)
+		return "not there in the buffer";
+	if (t->iter.nr_segs != last - first + 1)
+		return "not so many bvecs";
+	return t->iter.count == t->iov->iov_len ? NULL : "length";
+}
+
 /* Every byte once, in order, and nothing but these. Returns what is wrong. */
 static const char *check_vec(struct import *t, unsigned int nr)
 {
@@ -89,6 +104,8 @@ static const char *check_vec(struct import *t, unsigned int nr)
 	size_t nr_segs = 0, total = 0;
 	unsigned int i;
 
+	if (nr == 1)
+		return check_one(t);
 	if (bv != t->vec.bvec || t->iter.iov_offset)
 		return "not the array";
 	for (i = 0; i < nr; i++) {
