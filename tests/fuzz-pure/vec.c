@@ -150,15 +150,21 @@ static void check_vec(const struct buffer *buf, u32 nr, u32 room, bool fail)
 	memcpy(vec.iovec + room, iovs, nr * sizeof(*iovs));
 	fuzz_fail_alloc = fail;
 	/* What fits must not need memory, and what does not must not do without. */
-	if (fail && !error && segments * sizeof(struct bio_vec) > vec.nr * sizeof(struct iovec))
+	if (fail && !error && nr > 1 && segments * sizeof(struct bio_vec) > vec.nr * sizeof(struct iovec))
 		error = -ENOMEM;
 	ret = io_import_reg_vec(ITER_SOURCE, &iter, &req, &vec, nr, 0);
 	must(ret == error);
 	fuzz_fail_alloc = 0;
 	if (!ret) {
-		must(iter.count == total && !iter.iov_offset && iter.bvec == vec.bvec);
-		must(iter.nr_segs == segments);
-		must(segments == check_bvecs(buf, iter.bvec, (u32)segments, 0, iovs, nr));
+		must(iter.count == total && iter.nr_segs == segments);
+		/* One is a part of the buffer; several get bvecs of their own. */
+		if (nr == 1)
+			must(iter.bvec >= buf->imu->bvec &&
+			     iter.bvec + segments <= buf->imu->bvec + buf->imu->nr_bvecs);
+		else
+			must(!iter.iov_offset && iter.bvec == vec.bvec);
+		must(segments == check_bvecs(buf, iter.bvec, (u32)segments, iter.iov_offset, iovs,
+					     nr));
 		for (u32 i = 0; i < segments; i++)
 			must(iter.bvec[i].bv_offset < PAGE_SIZE);
 	}
