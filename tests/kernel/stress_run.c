@@ -48,7 +48,10 @@ static struct charge_probe probe;
 
 bool stress_again(struct stress *stress)
 {
-	return stress->rounds++ < MIN_ROUNDS || now_ns() < stress->end;
+	if (stress->rounds >= MIN_ROUNDS && now_ns() >= stress->end)
+		return false;
+	stress->rounds++;
+	return true;
 }
 
 int stress_child(struct stress *stress, const char *group, struct reason *why,

@@ -244,7 +244,7 @@ static int cache_body(struct stress *stress, struct reason *why)
 	while (!ret && stress_again(stress))
 		ret = cache_once(stress, why);
 	snprintf(stress->detail, sizeof(stress->detail), "the victim lived %llu times",
-		 (unsigned long long)stress->rounds - 1);
+		 (unsigned long long)stress->rounds - (ret != 0));
 	return ret;
 }
 
