@@ -180,6 +180,7 @@ static void check_usage(void)
 static void check_examples(void *arg)
 {
 	char from[] = "/tmp/uring-ext-from-XXXXXX", to[] = "/tmp/uring-ext-to-XXXXXX";
+	const char *shrinks = "/sys/devices/system/cpu/online";
 	static char want[40000], got[40000];
 	int fd = mkstemp(from), fd2 = mkstemp(to);
 
@@ -202,10 +203,14 @@ static void check_examples(void *arg)
 	CHECK(!memcmp(got, want, sizeof(want)));
 	CHECK_EQ(run(cp, from, "/nonexistent/x", NULL, NULL, NULL), 1);
 	/* It says 4096 bytes and has fewer, as a file that shrinks: these are copied */
-	CHECK_EQ(run(cp, "/sys/devices/system/cpu/online", to, "1", NULL, NULL), 0);
-	CHECK(lseek(fd2, 0, SEEK_END) > 0);
-	CHECK_EQ(pread(fd2, got, 1, 0), 1);
-	CHECK_EQ(got[0], '0');
+	if (!access(shrinks, R_OK)) {
+		CHECK_EQ(run(cp, shrinks, to, "1", NULL, NULL), 0);
+		CHECK(lseek(fd2, 0, SEEK_END) > 0);
+		CHECK_EQ(pread(fd2, got, 1, 0), 1);
+		CHECK_EQ(got[0], '0');
+	} else {
+		fprintf(stderr, "without /sys: no file that shrinks\n");
+	}
 	unlink(from);
 	unlink(to);
 	close(fd);
