@@ -77,8 +77,9 @@ lint: tree ## the checks of our own files
 kunit: tree ## the KUnit suites, at boot of the patched kernel
 	@tests/check kunit
 
-check-series: tree ## every commit of the series builds, without warnings
+check-series: tree ## every commit builds, without warnings; each group boots, and does its part
 	@kernel/tools/tree check
+	@tests/check --table tests/groups --results $(BUILD)/groups $(CHECKS)
 
 # mkimage itself sees whether anything has changed.
 $(BUILD)/guest.img: tree programs

@@ -3,6 +3,7 @@
 
 import contextlib
 import hashlib
+import itertools
 import os
 import re
 import tempfile
@@ -12,8 +13,8 @@ from pathlib import Path
 from kgit import HOME, NAME, PART, Index, Refused, commit_tree, commits_between, git
 
 # In the folder, but not files of the series. Tools are the files in tools/ itself.
-OURS = re.compile(r"series|cover-letter\.txt|README\.md|patches/.*|tools/[^/]+|.*/__pycache__/.*|"
-                  r"Documentation/found-in-stock\.md")
+OURS = re.compile(r"series|cover-letters?(/\w+)?\.txt|README\.md|patches/.*|tools/[^/]+|"
+                  r".*/__pycache__/.*|Documentation/found-in-stock\.md")
 
 
 @dataclass
@@ -21,6 +22,12 @@ class Entry:
     name: str                                       # of the patch file
     patch: bytes                                    # mail, as git format-patch writes it
     brings: list[str] = field(default_factory=list)
+    group: str = ""                                 # "" in a series without groups
+
+    @property
+    def slug(self):
+        """The name without its number: it survives a patch's move."""
+        return self.name[5:]
 
 
 @dataclass
@@ -36,18 +43,32 @@ class Series:
         digest.update(repr(sorted(self.files.items())).encode())
         return digest.hexdigest()
 
+    def groups(self):
+        """(name, entries) of each group, in order."""
+        return [(name, list(entries)) for name, entries in
+                itertools.groupby(self.entries, key=lambda entry: entry.group)]
+
     def listing(self):
-        return self.head + "".join(" ".join([e.name, *e.brings]) + "\n" for e in self.entries)
+        text = self.head
+        for name, entries in self.groups():
+            text += f"\n[{name}]\n" if name else ""
+            text += "".join(" ".join([e.name, *e.brings]) + "\n" for e in entries)
+        return text
 
 
 def load_series():
     lines = (HOME / "series").read_text().splitlines()
-    head, entries, files = "", [], {}
+    head, entries, files, groups = "", [], {}, [""]
     for line in lines:
-        if not line.strip() or line.startswith("#"):
-            if entries:
+        if not line.strip():
+            continue
+        if line.startswith("#"):
+            if entries or groups[-1]:
                 raise Refused(f"{NAME}/series: comments belong above the first patch")
             head += line + "\n"
+            continue
+        if opened := re.fullmatch(r"\[(\w+)\]", line.strip()):
+            open_group(groups, opened[1], entries)
             continue
         name, *brings = line.split()
         if not re.fullmatch(r"\d{4}-[\w.+-]+\.patch", name):
@@ -55,13 +76,15 @@ def load_series():
         if any(name == e.name for e in entries):
             raise Refused(f"{NAME}/series: {name} is listed twice")
         try:
-            entries.append(Entry(name, (HOME / "patches" / name).read_bytes(), brings))
+            patch = (HOME / "patches" / name).read_bytes()
+            entries.append(Entry(name, patch, brings, groups[-1]))
         except FileNotFoundError:
             raise Refused(f"{NAME}/series lists {name}, which {NAME}/patches lacks") from None
         for path in brings:
             if path in files:
                 raise Refused(f"{NAME}/series: {path} is brought twice")
             files[path] = read_new_file(path)
+    check_opened(groups, entries)
 
     listed = {f"patches/{e.name}" for e in entries} | set(files)
     for path in sorted(p.relative_to(HOME).as_posix() for p in HOME.rglob("*")
@@ -70,6 +93,21 @@ def load_series():
         if path not in listed and (patch or not OURS.fullmatch(path)):
             raise Refused(f"{NAME}/{path} is not in {NAME}/series")
     return Series(head, entries, files)
+
+
+def check_opened(groups, entries):
+    """The group that was opened last has patches."""
+    if groups[-1] and (not entries or entries[-1].group != groups[-1]):
+        raise Refused(f"{NAME}/series: the group {groups[-1]} has no patch")
+
+
+def open_group(groups, name, entries):
+    check_opened(groups, entries)
+    if name in groups:
+        raise Refused(f"{NAME}/series: the group {name} begins twice")
+    if entries and not groups[-1]:
+        raise Refused(f"{NAME}/series: {entries[0].name} is in no group, others are")
+    groups.append(name)
 
 
 def read_new_file(path):
@@ -191,12 +229,14 @@ def added_files(old, new):
 
 # --- commits to series -----------------------------------------------------------
 
-def series_from(base, tip, head, worktree):
+def series_from(base, tip, old, worktree):
+    """The commits as a series. A group begins with the patch that it began with in the old one."""
     if git("rev-list", "--merges", f"{base}..{tip}"):
         raise Refused("the branch has merges; a series has none: rebase it")
     if git("merge-base", "--is-ancestor", base, tip, check=False) is None:
         raise Refused("the branch does not start from the tag stock: rebase it")
-    entries, files = [], {}
+    first = {entries[0].slug: name for name, entries in old.groups() if name}
+    entries, files, group = [], {}, None
     for number, commit in enumerate(commits_between(base, tip), 1):
         title, name = git("log", "-1", "--format=%s%n%f", commit).split("\n")
         brings = added_files(f"{commit}^", commit)
@@ -209,8 +249,16 @@ def series_from(base, tip, head, worktree):
             if path in files or OURS.fullmatch(path) or not re.fullmatch(r"[\w./+-]+", path):
                 raise Refused(f"'{title}' adds {path}: this path cannot be a new file in {NAME}/")
             files[path] = mode, git("cat-file", "blob", blob, text=False)
-        entries.append(Entry(f"{number:04d}-{name[:52]}.patch", mail_of(commit, brings, worktree), brings))
-    return Series(head, entries, files)
+        entry = Entry(f"{number:04d}-{name[:52]}.patch", mail_of(commit, brings, worktree), brings)
+        if group is None and first and entry.slug not in first:
+            first = {slug: name for slug, name in first.items() if name != old.entries[0].group}
+            group = old.entries[0].group
+        group = entry.group = first.pop(entry.slug, group or "")
+        entries.append(entry)
+    for slug, name in first.items():
+        raise Refused(f"the group {name} begins with {slug}, which no commit is any more: move the line "
+                      f"[{name}] in {NAME}/series to the patch that it now begins with")
+    return Series(old.head, entries, files)
 
 
 def mail_of(commit, without, worktree):
