@@ -79,7 +79,7 @@ kunit: tree ## the KUnit suites, at boot of the patched kernel
 
 check-series: tree ## every commit builds, without warnings; each group boots, and does its part
 	@kernel/tools/tree check
-	@tests/check --table tests/groups --results $(BUILD)/groups $(CHECKS)
+	@tests/check --table tests/tables/series --results $(BUILD)/groups $(CHECKS)
 
 # mkimage itself sees whether anything has changed.
 $(BUILD)/guest.img: tree programs
@@ -94,10 +94,10 @@ programs: tree
 
 check-arches: tree ## other architectures: all that the series touches, and KUnit
 	@kernel/tools/setup arches
-	@tests/check --table tests/arches --results $(BUILD)/arches $(CHECKS)
+	@tests/check --table tests/tables/arches --results $(BUILD)/arches $(CHECKS)
 
 check-fio: tree ## all tests of the fio engine: here, with a sanitizer, in both guests
-	@tests/check --table tests/fio --results $(BUILD)/fio $(CHECKS)
+	@tests/check --table tests/tables/fio --results $(BUILD)/fio $(CHECKS)
 
 qemu: setup ## QEMU with registered buffers: tools and an emulator, in a Debian 13 root (root)
 	@qemu/tools/build
@@ -109,7 +109,7 @@ qemu-series: ## the commits of that tree back into qemu/
 	@qemu/tools/tree import
 
 check-qemu: tree ## QEMU: its own tests, tools, devices, a VM, and both guests
-	@tests/check --table tests/qemu/checks --results $(BUILD)/qemu $(CHECKS)
+	@tests/check --table tests/tables/qemu --results $(BUILD)/qemu $(CHECKS)
 
 compare-fio: tree ## jobs of the fio engine on both kernels: tables, pictures in fio-engines/results
 	@stock=$$(kernel/tools/build stock run) && \
@@ -117,7 +117,7 @@ compare-fio: tree ## jobs of the fio engine on both kernels: tables, pictures in
 	$(MAKE) --no-print-directory -C fio-engines compare STOCK="$$stock" PATCHED="$$patched"
 
 check-ext: tree ## all tests of liburing-ext: here, with sanitizers, in both guests
-	@tests/check --table tests/ext --results $(BUILD)/ext $(CHECKS)
+	@tests/check --table tests/tables/ext --results $(BUILD)/ext $(CHECKS)
 
 packages: tree ## Debian 13 packages of kernel, library, fio engine, bench (root; hours the first time)
 	@packages/make $(PACKAGES_ARGS) $(BUILD)/packages
@@ -126,40 +126,40 @@ run-packages: programs ## make run with Debian's kernel package and this one's (
 	@packages/run $(RUN_ARGS)
 
 check-packages: setup ## install, use, upgrade and purge them in a Debian 13 system
-	@tests/packages $(BUILD)/packages
+	@tests/suites/packages $(BUILD)/packages
 
 check-packages-same: tree ## build them again from nothing: are they the same? (after make packages)
-	@tests/packages-same $(BUILD)/packages $(PACKAGES_ARGS)
+	@tests/suites/packages-same $(BUILD)/packages $(PACKAGES_ARGS)
 
 check-liburing: tree ## liburing's own tests, the newest, on both kernels: what stock passes must pass
-	@tests/liburing $(CHECKS)
+	@tests/suites/liburing $(CHECKS)
 
 check-long: tree ## the longest buffers that there are: 1 TiB and 64 TiB, with I/O
-	@tests/regbuf-long
+	@tests/suites/regbuf-long
 
 check-fuzz-pure: setup ## fuzz the pure code in user space, TIME=600 seconds for each target
 	@tests/fuzz-pure/run --time $(or $(TIME),600) $(TARGETS)
 
 check-races: tree ## pinning against all that changes page tables, 30 s for each case
-	@tests/races
+	@tests/suites/races
 
 check-races-red: tree ## weaken GUP-fast in many ways: do the race cases see it?
-	@tests/races-red
+	@tests/suites/races-red
 
 check-kunit-red: tree ## plant faults in mm, one after the other: do the KUnit cases see them?
-	@tests/kunit-red
+	@tests/suites/kunit-red
 
 check-faults: tree ## every allocation and copy fails once, all sizes
-	@tests/faults
+	@tests/suites/faults
 
 check-debug: tree ## KUnit and guest programs on kernels with KASAN & co., and with KCSAN
-	@tests/check --table tests/debug --results $(BUILD)/debug $(CHECKS)
+	@tests/check --table tests/tables/debug --results $(BUILD)/debug $(CHECKS)
 
 check-fuzz: tree ## random operations against a model, on the debug kernel (TIME=10m, FUZZ="--seed N")
-	@tests/fuzz --time $(or $(TIME),10m) $(FUZZ)
+	@tests/suites/fuzz --time $(or $(TIME),10m) $(FUZZ)
 
 check-stress: tree ## buffers under memory pressure, in control groups, killed ..., 40 s for each case
-	@tests/stress
+	@tests/suites/stress
 
 clean: ## remove build/ (the cache stays)
 	rm -rf $(BUILD)
