@@ -11,12 +11,12 @@
  * Results are lines of text, and a JSON object a line with --json.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <liburing.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "layouts.h"
 #include "pin.h"
 #include "registration.h"
@@ -53,9 +53,8 @@ static const struct backed {
 
 static const size_t call_pages[] = { 1, 4, 16, 64, 256 };
 
-static FILE *json;
 static int gup_test;
-static unsigned int marks, passed, failed;
+static unsigned int marks;
 
 /* The instruction that the plugin looks for; returns the number of the interval that it begins */
 static unsigned int mark(void)
@@ -75,8 +74,8 @@ static void known(void)
 	for (int i = 0; i < KNOWN / 2; i++)
 		asm volatile("lock addq $1, %0\n\txchgq %1, %0" : "+m" (at), "+r" (value));
 	mark();
-	if (json)
-		fprintf(json, "{\"type\": \"count\", \"name\": \"known\", \"kind\": \"known\", "
+	if (bench.json)
+		fprintf(bench.json, "{\"type\": \"count\", \"name\": \"known\", \"kind\": \"known\", "
 			"\"title\": \"locked instructions of the program itself\", "
 			"\"way\": \"known\", \"expected\": %d, \"interval\": %u}\n", KNOWN, interval);
 }
@@ -92,13 +91,13 @@ static void result(const char *kind, const struct backed *memory, const char *wa
 		snprintf(name, sizeof(name), "%s/%s/all", memory->name, way);
 	printf("%-16s interval %u\n", name, interval);
 	fflush(stdout);
-	passed++;
-	if (!json)
+	bench.passed++;
+	if (!bench.json)
 		return;
-	fprintf(json, "{\"type\": \"count\", \"name\": \"%s\", \"kind\": \"%s\", \"title\": \"%s\", "
+	fprintf(bench.json, "{\"type\": \"count\", \"name\": \"%s\", \"kind\": \"%s\", \"title\": \"%s\", "
 		"\"way\": \"%s\", \"pages\": %zu, \"calls\": %zu, \"interval\": %u}\n", name, kind,
 		memory->title, way, pages, calls, interval);
-	fflush(json);
+	fflush(bench.json);
 }
 
 static int pin_all(const struct memory *mem, const struct way *way, size_t nr, struct reason *why)
@@ -214,27 +213,16 @@ static void run(const struct backed *memory, size_t bytes,
 		ret = -1;
 	if (!ret)
 		return;
-	failed++;
+	bench.failed++;
 	printf("FAIL %s: %s\n", memory->name, why.text);
 	fflush(stdout);
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "json", required_argument, NULL, 'j' },
-		{ "icount", required_argument, NULL, 'i' },	/* all guests of a bench get it */
-		{ }
-	};
 	struct reason why;
-	int c;
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c == 'j')
-			json = fopen(optarg, "we");
-		if (c == '?' || (c == 'j' && !json))
-			die("usage: count_bench [--json FILE]");
-	}
+	bench_options(argc, argv, NULL, NULL);
 	gup_test = pin_open(&why);
 	if (gup_test < 0)
 		die("%s", why.text);
@@ -243,8 +231,5 @@ int main(int argc, char **argv)
 		run(&short_memory[i], SHORT_BYTES, run_short);
 	for (size_t i = 0; i < ARRAY_SIZE(whole_memory); i++)
 		run(&whole_memory[i], 64 * MIB, run_whole);
-	if (json && fclose(json))
-		die("writing JSON: %s", strerror(errno));
-	printf("%u passed, %u failed, 0 skipped\n", passed, failed);
-	return failed || !passed;
+	return bench_end();
 }

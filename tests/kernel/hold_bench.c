@@ -16,13 +16,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <liburing.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "layouts.h"
 #include "lock_watch.h"
 #include "registration.h"
@@ -48,13 +47,6 @@ static const struct hold_test {
 	{ "1g", "hugetlb 1G",
 	  { .backing = BACKING_HUGETLB_1G, .size = 64 * TIB, .alias = GIB }, 1 },
 };
-
-static struct {
-	FILE *json;
-	const char *only;
-} opt;
-
-static unsigned int passed, failed;
 
 /* What the calls are made with */
 struct world {
@@ -183,18 +175,17 @@ static void print(const struct hold_test *test, const struct step *step, int err
 		printf("longest %llu in all %llu times %lu\n", (unsigned long long)holds->longest,
 		       (unsigned long long)holds->total, holds->times);
 	fflush(stdout);
-	passed++;
-	if (!opt.json)
+	bench.passed++;
+	if (!bench.json)
 		return;
-	fprintf(opt.json, "{\"type\": \"holds\", \"name\": \"%s/%s\", \"title\": \"%s\", "
+	fprintf(bench.json, "{\"type\": \"holds\", \"name\": \"%s/%s\", \"title\": \"%s\", "
 		"\"bytes\": %zu, \"call\": \"%s\", \"result\": \"%s\"", test->name, step->name,
 		test->title, test->layout.size, step->name, error ? errno_name(error) : "ok");
 	if (!error)
-		fprintf(opt.json, ", \"hold_insn\": %llu, \"held_insn\": %llu, \"times\": %lu",
+		fprintf(bench.json, ", \"hold_insn\": %llu, \"held_insn\": %llu, \"times\": %lu",
 			(unsigned long long)holds->longest, (unsigned long long)holds->total,
 			holds->times);
-	fputs("}\n", opt.json);
-	fflush(opt.json);
+	bench_json_end();
 }
 
 /* Makes a call; the ones that the kernel does not know, or refuses, are results too. */
@@ -330,67 +321,25 @@ static void run_test(const struct hold_test *test)
 	}
 	if (!ret)
 		return;
-	failed++;
+	bench.failed++;
 	printf("FAIL %s: %s\n", test->name, why.text);
 	fflush(stdout);
 }
 
-static void usage(int status)
-{
-	fprintf(status ? stderr : stdout,
-		"Usage: hold_bench [options]\n"
-		"  --icount SHIFT     guest of qemu -icount shift=SHIFT: 0, or there are no results\n"
-		"  --only NAME,...    only these backings\n"
-		"  --json FILE        results as a JSON object a line\n");
-	exit(status);
-}
-
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "icount", required_argument, NULL, 'i' },
-		{ "only", required_argument, NULL, 'o' },
-		{ "json", required_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ }
-	};
-	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 	struct reason why;
-	int option;
 
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		switch (option) {
-		case 'i':
-			if (strcmp(optarg, "0"))
-				die("a nanosecond has to be an instruction: --icount 0");
-			break;
-		case 'o':
-			opt.only = optarg;
-			break;
-		case 'j':
-			opt.json = fopen(optarg, "we");
-			if (!opt.json)
-				die("%s: %s", optarg, strerror(errno));
-			break;
-		default:
-			usage(option == 'h' ? 0 : 2);
-		}
-	}
-	if (optind != argc)
-		usage(2);
-	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
-		die("cannot raise RLIMIT_MEMLOCK: %s", strerror(errno));
-	if (write_string("/proc/sys/vm/max_map_count", "1000000"))
-		die("cannot raise vm.max_map_count");
+	bench_options(argc, argv, NULL, NULL);
+	if (bench.icount > 0)
+		die("a nanosecond has to be an instruction: --icount 0");
+	bench_unlimit();
 	lock_watch_init();
 	if (trace_rings(&why))
 		die("%s", why.text);
 	for (size_t i = 0; i < ARRAY_SIZE(tests); i++)
-		if (!opt.only || name_in_list(tests[i].name, opt.only))
+		if (bench_wants(tests[i].name))
 			run_test(&tests[i]);
 	tracefs_remove_instance(INSTANCE);
-	if (opt.json && fclose(opt.json))
-		die("writing JSON: %s", strerror(errno));
-	printf("%u passed, %u failed, 0 skipped\n", passed, failed);
-	return failed || !passed ? 1 : 0;
+	return bench_end();
 }

@@ -13,16 +13,15 @@
  * ns. Results are lines of text, and a JSON object a line with --json.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <liburing.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "counters.h"
 #include "fixed_io.h"
 #include "layouts.h"
@@ -104,13 +103,9 @@ static const struct shape sends[] = {
 };
 
 static struct {
-	FILE *json;
-	int icount;			/* shift, or -1 */
-	const char *only, *calls;
+	const char *calls;
 	bool counters;
-} opt = {
-	.icount = -1,
-};
+} opt;
 
 static struct target {
 	const char *name;
@@ -118,7 +113,7 @@ static struct target {
 } targets[TARGETS_MAX];
 
 static struct counters counters;
-static unsigned int nr_targets, passed, failed;
+static unsigned int nr_targets;
 
 /* What is measured now */
 struct work {
@@ -225,26 +220,25 @@ static int run_ios(const struct work *work, uint64_t *ns, struct counts *counts,
 static void print_result(const struct work *work, const char *target, const char *call,
 			 uint64_t ns, const struct counts *counts)
 {
-	uint64_t value = (opt.icount < 0 ? ns : ns >> opt.icount) / work->shape->ios;
+	uint64_t value = (bench_value(ns)) / work->shape->ios;
 	const struct shape *shape = work->shape;
 	const char *buffer = work->buffer->name;
 	char size[32];
 
-	passed++;
+	bench.passed++;
 	printf("%-6s %-8s %-12s %4u x %-8s %llu\n", buffer, target, call, shape->segments,
 	       format_size(shape->each, size, sizeof(size)), (unsigned long long)value);
 	fflush(stdout);
-	if (!opt.json)
+	if (!bench.json)
 		return;
-	fprintf(opt.json, "{\"type\": \"io\", \"name\": \"%s/%s/%s/%ux%zu\", \"buffer\": \"%s\", "
+	fprintf(bench.json, "{\"type\": \"io\", \"name\": \"%s/%s/%s/%ux%zu\", \"buffer\": \"%s\", "
 		"\"target\": \"%s\", \"op\": \"%s\", \"segments\": %u, \"bytes\": %zu, "
 		"\"ios\": %u, \"%s_per_io\": %llu", buffer, target, call, shape->segments,
 		shape->each, buffer, target, call, shape->segments,
-		shape->segments * shape->each, shape->ios, opt.icount < 0 ? "ns" : "insn",
+		shape->segments * shape->each, shape->ios, bench_unit(),
 		(unsigned long long)value);
-	counts_json(opt.json, "io", counts, shape->ios);
-	fputs("}\n", opt.json);
-	fflush(opt.json);
+	counts_json(bench.json, "io", counts, shape->ios);
+	bench_json_end();
 }
 
 static int run_target(struct work *work, struct reason *why)
@@ -368,95 +362,42 @@ static void open_target(char *arg)
 		die("%s", why.text);
 }
 
-static void usage(FILE *out)
-{
-	fprintf(out,
-		"Usage: %s [options] NAME=PATH...\n"
-		"  --icount SHIFT     guest of qemu -icount shift=SHIFT: print instructions\n"
-		"  --only NAME,...    only these buffers\n"
-		"  --counters         what the CPU counts, into the JSON\n"
-		"  --calls NAME,...   only these calls; SEND: zero-copy sends\n"
-		"  --json FILE        results as a JSON object a line\n",
-		program_invocation_short_name);
-}
-
 static void parse_options(int argc, char **argv)
 {
-	static const struct option long_options[] = {
-		{ "icount", required_argument, NULL, 'i' },
-		{ "only", required_argument, NULL, 'o' },
-		{ "calls", required_argument, NULL, 'c' },
-		{ "counters", no_argument, NULL, 'p' },
-		{ "json", required_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
+	static const struct bench_option options[] = {
+		{ "calls", "NAME,...", "only these calls; SEND: zero-copy sends", .text = &opt.calls },
+		{ "counters", NULL, "what the CPU counts, into the JSON", .flag = &opt.counters },
 		{ }
 	};
-	char *end;
-	int c;
+	int first = bench_options(argc, argv, "NAME=PATH...", options);
 
-	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		switch (c) {
-		case 'i':
-			opt.icount = (int)strtol(optarg, &end, 10);
-			if (end == optarg || *end || opt.icount < 0 || opt.icount > 10)
-				die("--icount wants a shift from 0 to 10, not '%s'", optarg);
-			break;
-		case 'o':
-			opt.only = optarg;
-			break;
-		case 'c':
-			opt.calls = optarg;
-			break;
-		case 'p':
-			opt.counters = true;
-			break;
-		case 'j':
-			opt.json = fopen(optarg, "we");
-			if (!opt.json)
-				die("%s: %s", optarg, strerror(errno));
-			break;
-		case 'h':
-			usage(stdout);
-			exit(0);
-		default:
-			usage(stderr);
-			exit(2);
-		}
-	}
-	if (optind == argc) {
-		usage(stderr);
-		exit(2);
-	}
-	while (optind < argc)
-		open_target(argv[optind++]);
+	if (first == argc)
+		bench_usage(2);
+	while (first < argc)
+		open_target(argv[first++]);
 }
 
 int main(int argc, char **argv)
 {
-	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 	struct vmstat before;
 	struct reason why;
 
-	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
-		note("cannot raise RLIMIT_MEMLOCK: %s", strerror(errno));
+	bench_unlimit();
 	parse_options(argc, argv);
 	if (opt.counters)
 		counters_open(&counters);
 	for (size_t i = 0; i < ARRAY_SIZE(buffers); i++) {
-		if (opt.only && !name_in_list(buffers[i].name, opt.only))
+		if (!bench_wants(buffers[i].name))
 			continue;
 		vmstat_start(&before);
 		if (!run_buffer(&buffers[i], &why) && !vmstat_balanced(&before, &why))
 			continue;
-		failed++;
+		bench.failed++;
 		printf("FAIL %s: %s\n", buffers[i].name, why.text);
 	}
 	if (opt.counters)
 		counters_close(&counters);
 	while (nr_targets)
 		io_target_close(&targets[--nr_targets].io);
-	if (opt.json && fclose(opt.json))
-		die("writing JSON: %s", strerror(errno));
-	printf("%u passed, %u failed, 0 skipped\n", passed, failed);
-	return failed || !passed ? 1 : 0;
+	return bench_end();
 }

@@ -15,7 +15,6 @@
  * ns. Results are lines of text, and a JSON object a line with --json.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <liburing.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +22,7 @@
 #include <unistd.h>
 
 #include "alloc_trace.h"
+#include "bench.h"
 #include "irqsoff.h"
 #include "layouts.h"
 #include "pin.h"
@@ -106,31 +106,14 @@ static const struct test {
 };
 
 static struct {
-	FILE *json;
-	int icount;			/* shift, or -1 */
-	const char *only;
 	const char *ways;
 	size_t max;			/* of a range */
 	enum mode mode;
-} opt = {
-	.icount = -1,
-	.max = SIZE_MAX,
-};
+} opt = { .max = SIZE_MAX };
 
 static int gup_test;
 static struct alloc_trace alloc_trace;
 static struct irqsoff irqsoff;
-static unsigned int passed, failed, skipped;
-
-static unsigned long long from_ns(uint64_t ns)
-{
-	return opt.icount < 0 ? ns : ns >> opt.icount;
-}
-
-static const char *unit(void)
-{
-	return opt.icount < 0 ? "ns" : "insn";
-}
 
 /* One pin of each kind, as registration of a buffer and as a call of its own. */
 static int register_once(const struct memory *mem, struct reason *why)
@@ -155,8 +138,8 @@ static void start_line(const struct test *test, const char *way, size_t bytes)
 	char size[32];
 
 	printf("%-14s %-8s %9s", test->name, way, format_size(bytes, size, sizeof(size)));
-	if (opt.json)
-		fprintf(opt.json, "{\"type\": \"pin\", \"name\": \"%s/%s\", \"title\": \"%s\", "
+	if (bench.json)
+		fprintf(bench.json, "{\"type\": \"pin\", \"name\": \"%s/%s\", \"title\": \"%s\", "
 			"\"bytes\": %zu, \"ok\": true", test->name, way, test->title, bytes);
 }
 
@@ -164,26 +147,23 @@ static void end_line(void)
 {
 	putchar('\n');
 	fflush(stdout);
-	if (opt.json) {
-		fputs("}\n", opt.json);
-		fflush(opt.json);
-	}
-	passed++;
+	bench_json_end();
+	bench.passed++;
 }
 
 static void number(const char *key, unsigned long long value)
 {
 	printf("  %s %llu", key, value);
-	if (opt.json)
-		fprintf(opt.json, ", \"%s\": %llu", key, value);
+	if (bench.json)
+		fprintf(bench.json, ", \"%s\": %llu", key, value);
 }
 
 static void text(const char *key, const char *value)
 {
 	printf("  %s %s", key, value);
-	if (opt.json) {
-		fprintf(opt.json, ", \"%s\": ", key);
-		json_string(opt.json, value);
+	if (bench.json) {
+		fprintf(bench.json, ", \"%s\": ", key);
+		json_string(bench.json, value);
 	}
 }
 
@@ -214,10 +194,10 @@ static int run_time(const struct test *test, const struct way *way, const struct
 		least = result;
 	}
 	start_line(test, way->name, mem->size);
-	snprintf(key, sizeof(key), "pin_%s", unit());
-	number(key, from_ns(least.pin_ns));
-	snprintf(key, sizeof(key), "unpin_%s", unit());
-	number(key, from_ns(least.unpin_ns));
+	snprintf(key, sizeof(key), "pin_%s", bench_unit());
+	number(key, bench_value(least.pin_ns));
+	snprintf(key, sizeof(key), "unpin_%s", bench_unit());
+	number(key, bench_value(least.unpin_ns));
 	number("pages", least.pages);
 	if (way->method.call == PIN_RUNS) {
 		number("runs", least.runs);
@@ -339,15 +319,15 @@ static void count(const struct test *test, const char *way, int ret, const struc
 {
 	if (!ret)
 		return;
-	failed++;
+	bench.failed++;
 	printf("FAIL %s/%s: %s\n", test->name, way, why->text);
 	fflush(stdout);
-	if (!opt.json)
+	if (!bench.json)
 		return;
-	fprintf(opt.json, "{\"type\": \"pin\", \"name\": \"%s/%s\", \"ok\": false, \"why\": ",
+	fprintf(bench.json, "{\"type\": \"pin\", \"name\": \"%s/%s\", \"ok\": false, \"why\": ",
 		test->name, way);
-	json_string(opt.json, why->text);
-	fputs("}\n", opt.json);
+	json_string(bench.json, why->text);
+	bench_json_end();
 }
 
 static void run_test(const struct test *test)
@@ -361,7 +341,7 @@ static void run_test(const struct test *test)
 		if (!(way->modes & opt.mode) || (opt.ways && !name_in_list(way->name, opt.ways)))
 			continue;
 		if (way->method.call == PIN_RUNS && !pin_has_runs(gup_test)) {
-			skipped++;
+			bench.skipped++;
 			continue;
 		}
 		count(test, way->name, run_way(test, way, &why), &why);
@@ -370,74 +350,25 @@ static void run_test(const struct test *test)
 		count(test, "register", run_way(test, NULL, &why), &why);
 }
 
-static void usage(FILE *out)
-{
-	fprintf(out,
-		"Usage: %s [options] time|irqsoff|memory\n"
-		"  --icount SHIFT     guest of qemu -icount shift=SHIFT: print instructions\n"
-		"  --only NAME,...    only these layouts\n"
-		"  --ways NAME,...    only pages, pages-16, runs or register\n"
-		"  --max SIZE         no larger ranges (1M, 1G ...)\n"
-		"  --json FILE        results as a JSON object a line\n",
-		program_invocation_short_name);
-}
-
 static void parse_options(int argc, char **argv)
 {
-	static const struct option long_options[] = {
-		{ "icount", required_argument, NULL, 'i' },
-		{ "only", required_argument, NULL, 'o' },
-		{ "ways", required_argument, NULL, 'w' },
-		{ "max", required_argument, NULL, 'm' },
-		{ "json", required_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
+	static const struct bench_option options[] = {
+		{ "ways", "NAME,...", "only pages, pages-16, runs or register", .text = &opt.ways },
+		{ "max", "SIZE", "no larger ranges", .size = &opt.max, .least = 2 * MIB },
 		{ }
 	};
-	uint64_t bytes;
-	char *end;
-	int c;
+	static const char *const modes[] = {
+		[MODE_TIME] = "time", [MODE_IRQSOFF] = "irqsoff", [MODE_MEMORY] = "memory",
+	};
+	int first = bench_options(argc, argv, "time|irqsoff|memory", options);
 
-	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		switch (c) {
-		case 'i':
-			opt.icount = (int)strtol(optarg, &end, 10);
-			if (end == optarg || *end || opt.icount < 0 || opt.icount > 10)
-				die("--icount wants a shift from 0 to 10, not '%s'", optarg);
-			break;
-		case 'o':
-			opt.only = optarg;
-			break;
-		case 'w':
-			opt.ways = optarg;
-			break;
-		case 'm':
-			if (parse_size(optarg, &bytes) || bytes % (2 * MIB) || !bytes)
-				die("--max wants a multiple of 2M, not '%s'", optarg);
-			opt.max = bytes;
-			break;
-		case 'j':
-			opt.json = fopen(optarg, "we");
-			if (!opt.json)
-				die("%s: %s", optarg, strerror(errno));
-			break;
-		case 'h':
-			usage(stdout);
-			exit(0);
-		default:
-			usage(stderr);
-			exit(2);
-		}
-	}
-	if (optind + 1 == argc && !strcmp(argv[optind], "time"))
-		opt.mode = MODE_TIME;
-	else if (optind + 1 == argc && !strcmp(argv[optind], "irqsoff"))
-		opt.mode = MODE_IRQSOFF;
-	else if (optind + 1 == argc && !strcmp(argv[optind], "memory"))
-		opt.mode = MODE_MEMORY;
-	if (!opt.mode) {
-		usage(stderr);
-		exit(2);
-	}
+	if (opt.max != SIZE_MAX && opt.max % (2 * MIB))
+		die("--max wants a multiple of 2M");
+	for (size_t i = 0; first + 1 == argc && i < ARRAY_SIZE(modes); i++)
+		if (modes[i] && !strcmp(argv[first], modes[i]))
+			opt.mode = i;
+	if (!opt.mode)
+		bench_usage(2);
 }
 
 int main(int argc, char **argv)
@@ -452,8 +383,7 @@ int main(int argc, char **argv)
 		die("%s", why.text);
 
 	for (size_t i = 0; i < ARRAY_SIZE(tests); i++)
-		if (tests[i].modes & opt.mode &&
-		    (!opt.only || name_in_list(tests[i].name, opt.only)))
+		if (tests[i].modes & opt.mode && bench_wants(tests[i].name))
 			run_test(&tests[i]);
 
 	if (opt.mode == MODE_IRQSOFF)
@@ -461,8 +391,5 @@ int main(int argc, char **argv)
 	if (opt.mode == MODE_MEMORY)
 		alloc_trace_close(&alloc_trace);
 	close(gup_test);
-	if (opt.json && fclose(opt.json))
-		die("writing JSON: %s", strerror(errno));
-	printf("%u passed, %u failed, %u skipped\n", passed, failed, skipped);
-	return failed || !passed ? 1 : 0;
+	return bench_end();
 }

@@ -14,16 +14,15 @@
 #include <linux/io_uring.h>
 
 #include <errno.h>
-#include <getopt.h>
 #include <liburing.h>
 #include <linux/mempolicy.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "layouts.h"
 #include "registration.h"
 #include "uring.h"
@@ -63,13 +62,6 @@ static const struct test {
 	{ .name = "cma", .title = "4K pages, zone with a CMA area", .boot = "cma",
 	  .layout = { .backing = BACKING_4K, .size = 256 * MIB } },
 };
-
-static struct {
-	FILE *json;
-	int icount;			/* shift, or -1 */
-	const char *boot;
-} opt = { .icount = -1 };
-static unsigned int passed, failed;
 
 /* Pages of this thread come from node 0 and node 1 in turn, or from its own again. */
 static int alternate_nodes(bool on, struct reason *why)
@@ -187,33 +179,25 @@ static int time_once(const struct test *test, const struct memory *mem, struct r
 	return 0;
 }
 
-static unsigned long long from_ns(uint64_t ns)
-{
-	return opt.icount < 0 ? ns : ns >> opt.icount;
-}
-
 static void print(const struct test *test, const struct result *res)
 {
-	const char *unit = opt.icount < 0 ? "ns" : "insn";
+	const char *unit = bench_unit();
 
 	printf("%-12s %-9s", test->name, res->error ? errno_name(res->error) : "ok");
-	if (opt.json)
-		fprintf(opt.json, "{\"type\": \"place\", \"name\": \"%s\", \"title\": \"%s\", "
+	if (bench.json)
+		fprintf(bench.json, "{\"type\": \"place\", \"name\": \"%s\", \"title\": \"%s\", "
 			"\"bytes\": %zu, \"pages\": %zu, \"result\": \"%s\"", test->name,
 			test->title, test->layout.size, test->layout.size / PAGE,
 			res->error ? errno_name(res->error) : "ok");
 	if (!res->error)
-		printf(" register %llu unregister %llu %s", from_ns(res->register_ns),
-		       from_ns(res->unregister_ns), unit);
-	if (!res->error && opt.json)
-		fprintf(opt.json, ", \"register_%s\": %llu, \"unregister_%s\": %llu", unit,
-			from_ns(res->register_ns), unit, from_ns(res->unregister_ns));
+		printf(" register %llu unregister %llu %s", bench_value(res->register_ns),
+		       bench_value(res->unregister_ns), unit);
+	if (!res->error && bench.json)
+		fprintf(bench.json, ", \"register_%s\": %llu, \"unregister_%s\": %llu", unit,
+			bench_value(res->register_ns), unit, bench_value(res->unregister_ns));
 	putchar('\n');
 	fflush(stdout);
-	if (opt.json) {
-		fputs("}\n", opt.json);
-		fflush(opt.json);
-	}
+	bench_json_end();
 }
 
 static int run_test(const struct test *test, struct reason *why)
@@ -250,55 +234,24 @@ static void run(const struct test *test)
 	vmstat_start(&before);
 	ret = run_test(test, &why);
 	if (vmstat_balanced(&before, ret ? NULL : &why) || ret) {
-		failed++;
+		bench.failed++;
 		printf("FAIL %s: %s\n", test->name, why.text);
 		fflush(stdout);
 	} else {
-		passed++;
+		bench.passed++;
 	}
-}
-
-static void parse_options(int argc, char **argv)
-{
-	static const struct option options[] = {
-		{ "icount", required_argument, NULL, 'i' },
-		{ "json", required_argument, NULL, 'j' },
-		{ }
-	};
-	char *end;
-	int c;
-
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c == 'i') {
-			opt.icount = (int)strtol(optarg, &end, 10);
-			if (end == optarg || *end || opt.icount < 0 || opt.icount > 10)
-				die("--icount wants a shift from 0 to 10, not '%s'", optarg);
-		} else if (c == 'j') {
-			opt.json = fopen(optarg, "we");
-			if (!opt.json)
-				die("%s: %s", optarg, strerror(errno));
-		} else {
-			exit(2);
-		}
-	}
-	if (optind + 1 == argc)
-		opt.boot = argv[optind];
-	if (!opt.boot || !name_in_list(opt.boot, "plain,nodes,cma"))
-		die("usage: place_bench [--icount SHIFT] [--json FILE] plain|nodes|cma");
 }
 
 int main(int argc, char **argv)
 {
-	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	int first = bench_options(argc, argv, "plain|nodes|cma", NULL);
+	const char *boot = first + 1 == argc ? argv[first] : "";
 
-	parse_options(argc, argv);
-	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
-		note("cannot raise RLIMIT_MEMLOCK: %s", strerror(errno));
+	if (!name_in_list(boot, "plain,nodes,cma"))
+		bench_usage(2);
+	bench_unlimit();
 	for (size_t i = 0; i < ARRAY_SIZE(tests); i++)
-		if (!strcmp(tests[i].boot, opt.boot))
+		if (!strcmp(tests[i].boot, boot))
 			run(&tests[i]);
-	if (opt.json && fclose(opt.json))
-		die("writing JSON: %s", strerror(errno));
-	printf("%u passed, %u failed, 0 skipped\n", passed, failed);
-	return failed || !passed ? 1 : 0;
+	return bench_end();
 }

@@ -21,15 +21,14 @@
  * line with --json.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <liburing.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "alloc_trace.h"
+#include "bench.h"
 #include "counters.h"
 #include "layouts.h"
 #include "pin.h"
@@ -81,18 +80,13 @@ static const struct backing_test {
 };
 
 static struct {
-	FILE *json;
-	int icount;			/* shift, or -1 */
-	const char *only;
 	size_t min, max;		/* of a buffer */
-	bool metadata;
+	bool no_metadata, metadata;
 	bool atomics;
 	bool counters;
 } opt = {
-	.icount = -1,
 	.min = FIRST_SIZE,
 	.max = SIZE_MAX,
-	.metadata = true,
 };
 
 enum op {
@@ -133,7 +127,6 @@ static struct alloc_trace trace;
 static struct ref_trace ref_trace;
 static struct counters counters;
 static int gup_test = -1;
-static unsigned int passed, failed;
 
 /* Newer than the oldest liburing that this is compiled with */
 static int clone_buffers(struct io_uring *dst, struct io_uring *src)
@@ -332,8 +325,8 @@ static void print_refs(const char *name, const struct ref_usage *usage)
 {
 	printf(" %s %llu +%llu -%llu", name, (unsigned long long)usage->ops,
 	       (unsigned long long)usage->taken, (unsigned long long)usage->dropped);
-	if (opt.json)
-		fprintf(opt.json, ", \"%s_ref_ops\": %llu, \"%s_refs_taken\": %llu, "
+	if (bench.json)
+		fprintf(bench.json, ", \"%s_ref_ops\": %llu, \"%s_refs_taken\": %llu, "
 			"\"%s_refs_dropped\": %llu", name, (unsigned long long)usage->ops, name,
 			(unsigned long long)usage->taken, name,
 			(unsigned long long)usage->dropped);
@@ -349,8 +342,8 @@ static void print_head(const char *type, const struct backing_test *test, const 
 
 	count_least(mem, bytes, &entries, &folios);
 	printf("%-10s %9s %-9s", test->name, format_size(bytes, size, sizeof(size)), outcome);
-	if (opt.json)
-		fprintf(opt.json, "{\"type\": \"%s\", \"name\": \"%s/%zu\", "
+	if (bench.json)
+		fprintf(bench.json, "{\"type\": \"%s\", \"name\": \"%s/%zu\", "
 			"\"backing\": \"%s\", \"title\": \"%s\", \"bytes\": %zu, "
 			"\"entries\": %zu, \"folios\": %zu, \"result\": \"%s\"", type, test->name,
 			bytes, test->name, test->title, bytes, entries, folios, outcome);
@@ -360,11 +353,8 @@ static void print_tail(void)
 {
 	putchar('\n');
 	fflush(stdout);
-	passed++;
-	if (!opt.json)
-		return;
-	fputs("}\n", opt.json);
-	fflush(opt.json);
+	bench.passed++;
+	bench_json_end();
 }
 
 static void print_atomics(const struct backing_test *test, const struct memory *mem, size_t bytes,
@@ -386,21 +376,21 @@ static void print_result(const struct backing_test *test, const struct memory *m
 	for (enum op op = 0; !res->error && op < NR_OPS; op++) {
 		unsigned long long ns = res->ns[op];
 
-		printf(" %s %llu", op_names[op], opt.icount < 0 ? ns : ns >> opt.icount);
-		if (opt.json && opt.icount >= 0)
-			fprintf(opt.json, ", \"%s_insn\": %llu", op_names[op], ns >> opt.icount);
-		if (opt.json)
-			fprintf(opt.json, ", \"%s_ns\": %llu", op_names[op], ns);
-		if (opt.json)
-			counts_json(opt.json, op_names[op], &res->counts[op], 1);
+		printf(" %s %llu", op_names[op], bench_value(ns));
+		if (bench.json && bench.icount >= 0)
+			fprintf(bench.json, ", \"%s_insn\": %llu", op_names[op], ns >> bench.icount);
+		if (bench.json)
+			fprintf(bench.json, ", \"%s_ns\": %llu", op_names[op], ns);
+		if (bench.json)
+			counts_json(bench.json, op_names[op], &res->counts[op], 1);
 	}
 	if (!res->error)
 		printf(" pins %llu metadata %llu peak %llu", (unsigned long long)res->pins,
 		       (unsigned long long)res->usage.kept, (unsigned long long)res->usage.peak);
-	if (!res->error && opt.json)
-		fprintf(opt.json, ", \"pins\": %llu", (unsigned long long)res->pins);
-	if (!res->error && opt.json && opt.metadata)
-		fprintf(opt.json, ", \"metadata_bytes\": %llu, \"peak_bytes\": %llu",
+	if (!res->error && bench.json)
+		fprintf(bench.json, ", \"pins\": %llu", (unsigned long long)res->pins);
+	if (!res->error && bench.json && opt.metadata)
+		fprintf(bench.json, ", \"metadata_bytes\": %llu, \"peak_bytes\": %llu",
 			(unsigned long long)res->usage.kept, (unsigned long long)res->usage.peak);
 	print_tail();
 }
@@ -467,104 +457,28 @@ static void run_test(const struct backing_test *test)
 	}
 	if (!ret)
 		return;
-	failed++;
+	bench.failed++;
 	printf("FAIL %s: %s\n", test->name, why.text);
 	fflush(stdout);
 }
 
-static void usage(FILE *out)
-{
-	fprintf(out,
-		"Usage: %s [options]\n"
-		"  --icount SHIFT     guest of qemu -icount shift=SHIFT: print instructions\n"
-		"  --only NAME,...    only these backings\n"
-		"  --min SIZE         no buffers smaller than that (4G, 1T ...)\n"
-		"  --max SIZE         nor larger\n"
-		"  --atomics          operations on reference counts, instead of time and memory\n"
-		"  --no-metadata      do not trace allocations\n"
-		"  --counters         what the CPU counts, into the JSON\n"
-		"  --json FILE        results as a JSON object a line\n",
-		program_invocation_short_name);
-}
-
-static void parse_options(int argc, char **argv)
-{
-	static const struct option long_options[] = {
-		{ "icount", required_argument, NULL, 'i' },
-		{ "only", required_argument, NULL, 'o' },
-		{ "min", required_argument, NULL, 's' },
-		{ "max", required_argument, NULL, 'm' },
-		{ "atomics", no_argument, NULL, 'a' },
-		{ "no-metadata", no_argument, NULL, 'n' },
-		{ "counters", no_argument, NULL, 'c' },
-		{ "json", required_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ }
-	};
-	uint64_t bytes;
-	char *end;
-	int c;
-
-	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		switch (c) {
-		case 'i':
-			opt.icount = (int)strtol(optarg, &end, 10);
-			if (end == optarg || *end || opt.icount < 0 || opt.icount > 10)
-				die("--icount wants a shift from 0 to 10, not '%s'", optarg);
-			break;
-		case 'o':
-			opt.only = optarg;
-			break;
-		case 'm':
-			if (parse_size(optarg, &bytes) || bytes < FIRST_SIZE)
-				die("--max wants a size of 1M or more, not '%s'", optarg);
-			opt.max = bytes;
-			break;
-		case 's':
-			if (parse_size(optarg, &bytes))
-				die("--min wants a size, not '%s'", optarg);
-			opt.min = bytes;
-			break;
-		case 'a':
-			opt.atomics = true;
-			opt.metadata = false;
-			break;
-		case 'n':
-			opt.metadata = false;
-			break;
-		case 'c':
-			opt.counters = true;
-			break;
-		case 'j':
-			opt.json = fopen(optarg, "we");
-			if (!opt.json)
-				die("%s: %s", optarg, strerror(errno));
-			break;
-		case 'h':
-			usage(stdout);
-			exit(0);
-		default:
-			usage(stderr);
-			exit(2);
-		}
-	}
-	if (optind != argc) {
-		usage(stderr);
-		exit(2);
-	}
-}
+static const struct bench_option options[] = {
+	{ "min", "SIZE", "no buffers smaller than that (4G, 1T ...)", .size = &opt.min },
+	{ "max", "SIZE", "nor larger", .size = &opt.max, .least = FIRST_SIZE },
+	{ "atomics", NULL, "operations on reference counts, instead of time and memory",
+		.flag = &opt.atomics },
+	{ "no-metadata", NULL, "do not trace allocations", .flag = &opt.no_metadata },
+	{ "counters", NULL, "what the CPU counts, into the JSON", .flag = &opt.counters },
+	{ }
+};
 
 int main(int argc, char **argv)
 {
-	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 	struct reason why;
 
-	parse_options(argc, argv);
-	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
-		note("cannot raise RLIMIT_MEMLOCK: %s", strerror(errno));
-	/* A buffer of 64 TiB is one mapping after the other of the same GiB. */
-	if (write_string("/proc/sys/vm/max_map_count", "1000000"))
-		die("cannot raise vm.max_map_count");
+	bench_options(argc, argv, NULL, options);
+	opt.metadata = !opt.no_metadata && !opt.atomics;
+	bench_unlimit();
 	if (opt.metadata && alloc_trace_open(&trace, &why))
 		die("%s", why.text);
 	if (opt.atomics && ref_trace_open(&ref_trace, &why))
@@ -574,7 +488,7 @@ int main(int argc, char **argv)
 	if (opt.counters)
 		counters_open(&counters);
 	for (size_t i = 0; i < ARRAY_SIZE(tests); i++)
-		if (!opt.only || name_in_list(tests[i].name, opt.only))
+		if (bench_wants(tests[i].name))
 			run_test(&tests[i]);
 	if (opt.counters)
 		counters_close(&counters);
@@ -582,8 +496,5 @@ int main(int argc, char **argv)
 		alloc_trace_close(&trace);
 	if (opt.atomics)
 		ref_trace_close(&ref_trace);
-	if (opt.json && fclose(opt.json))
-		die("writing JSON: %s", strerror(errno));
-	printf("%u passed, %u failed, 0 skipped\n", passed, failed);
-	return failed || !passed ? 1 : 0;
+	return bench_end();
 }

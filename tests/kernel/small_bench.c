@@ -11,12 +11,11 @@
  * object a line with --json.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <liburing.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
+#include "bench.h"
 #include "layouts.h"
 #include "registration.h"
 #include "vmstat.h"
@@ -26,11 +25,6 @@
 
 static const size_t sizes[] = { 4 * KIB, 8 * KIB, 16 * KIB, 64 * KIB, 256 * KIB };
 static const unsigned int numbers[] = { 1, 512, 8192 };
-
-static struct {
-	FILE *json;
-	int icount;			/* shift, or -1 */
-} opt = { .icount = -1 };
 
 static struct iovec *iov;
 
@@ -70,16 +64,16 @@ static void print(size_t size, unsigned int nr, bool charged,
 	uint64_t reg = least->register_ns, unreg = least->unregister_ns;
 	const char *who = charged ? "charged" : "free";
 
-	if (opt.icount >= 0) {
-		reg >>= opt.icount;
-		unreg >>= opt.icount;
+	if (bench.icount >= 0) {
+		reg >>= bench.icount;
+		unreg >>= bench.icount;
 	}
 	printf("%3zu KiB x %4u %-8s register %llu unregister %llu, each %llu %llu\n", size / KIB, nr,
 	       who, (unsigned long long)reg, (unsigned long long)unreg,
 	       (unsigned long long)(reg / nr), (unsigned long long)(unreg / nr));
 	fflush(stdout);
-	if (opt.json && opt.icount >= 0)
-		fprintf(opt.json, "{\"type\": \"small\", \"name\": \"%zuK/%u/%s\", \"bytes\": %zu, "
+	if (bench.json && bench.icount >= 0)
+		fprintf(bench.json, "{\"type\": \"small\", \"name\": \"%zuK/%u/%s\", \"bytes\": %zu, "
 			"\"buffers\": %u, \"who\": \"%s\", \"result\": \"ok\", "
 			"\"register_insn\": %llu, \"unregister_insn\": %llu}\n", size / KIB, nr, who,
 			size, nr, who, (unsigned long long)reg, (unsigned long long)unreg);
@@ -99,7 +93,7 @@ static int run(const struct memory *mem, size_t size, unsigned int nr, bool char
 	return 0;
 }
 
-static int run_all(unsigned int *passed, struct reason *why)
+static int run_all(struct reason *why)
 {
 	static const struct layout layout = { .backing = BACKING_4K, .size = MEMORY };
 	struct vmstat before;
@@ -113,63 +107,24 @@ static int run_all(unsigned int *passed, struct reason *why)
 		for (size_t n = 0; n < ARRAY_SIZE(numbers) && !ret; n++)
 			for (int charged = 0; charged < 2 && !ret; charged++) {
 				ret = run(&mem, sizes[s], numbers[n], charged, why);
-				*passed += !ret;
+				bench.passed += !ret;
 			}
 	memory_unmap(&mem);
 	return ret ? ret : vmstat_balanced(&before, why);
 }
 
-static void usage(int status)
-{
-	fprintf(status ? stderr : stdout,
-		"Usage: small_bench [options]\n"
-		"  --icount SHIFT     guest of qemu -icount shift=SHIFT: print instructions\n"
-		"  --json FILE        results as a JSON object a line\n");
-	exit(status);
-}
-
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "icount", required_argument, NULL, 'i' },
-		{ "json", required_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ }
-	};
-	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
-	unsigned int passed = 0;
 	struct reason why;
-	char *end = "";
-	int option, ret;
 
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		switch (option) {
-		case 'i':
-			opt.icount = (int)strtol(optarg, &end, 10);
-			if (end == optarg || *end || opt.icount < 0 || opt.icount > 10)
-				usage(2);
-			break;
-		case 'j':
-			opt.json = fopen(optarg, "we");
-			if (!opt.json)
-				die("%s: %s", optarg, strerror(errno));
-			break;
-		default:
-			usage(option == 'h' ? 0 : 2);
-		}
-	}
-	if (optind != argc)
-		usage(2);
-	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
-		die("cannot raise RLIMIT_MEMLOCK: %s", strerror(errno));
+	bench_options(argc, argv, NULL, NULL);
+	bench_unlimit();
 	iov = calloc(numbers[ARRAY_SIZE(numbers) - 1], sizeof(*iov));
 	if (!iov)
 		die("out of memory");
-	ret = run_all(&passed, &why);
-	if (ret)
+	if (run_all(&why)) {
 		printf("FAIL %s\n", why.text);
-	if (opt.json && fclose(opt.json))
-		die("writing JSON: %s", strerror(errno));
-	printf("%u passed, %d failed, 0 skipped\n", passed, !!ret);
-	return ret ? 1 : 0;
+		bench.failed++;
+	}
+	return bench_end();
 }
