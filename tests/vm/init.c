@@ -181,21 +181,28 @@ static void loopback_up(void)
 	close(fd);
 }
 
-/* A distribution's kernel has that device as a module, which the image then brings for it. */
-static void load_fw_cfg(void)
+/*
+ * The command comes by a device, and disks may be asked for, of which a distribution's kernel
+ * has the drivers as modules; the image then brings those.
+ */
+static void load_modules(void)
 {
+	static const char *const names[] = { "qemu_fw_cfg", "virtio_blk" };
 	struct utsname name;
 	char path[256];
-	int fd;
 
 	uname(&name);
-	snprintf(path, sizeof(path), "/lib/modules/%s/qemu_fw_cfg.ko", name.release);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	if (syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST)
-		perror(path);
-	close(fd);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		int fd;
+
+		snprintf(path, sizeof(path), "/lib/modules/%s/%s.ko", name.release, names[i]);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		if (syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST)
+			perror(path);
+		close(fd);
+	}
 }
 
 static char **read_command(void)
@@ -206,7 +213,7 @@ static char **read_command(void)
 	ssize_t got;
 	int fd;
 
-	load_fw_cfg();
+	load_modules();
 	fd = open(COMMAND, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		give_up("no command");
