@@ -434,7 +434,7 @@ int io_sqe_buffers_update(struct io_ring_ctx *ctx,
 /* Is an update about to fill this slot? */
 bool io_buffer_slot_busy(struct io_ring_ctx *ctx, unsigned int slot)
 {
-	/* Pairs with io_sqe_buffers_update() */
+	/* Pairs with the store of the update */
 	unsigned int nr = smp_load_acquire(&ctx->buf_busy_nr);
 
 	return slot - READ_ONCE(ctx->buf_busy_start) < nr;

@@ -122,7 +122,8 @@ static int append_runs(struct sg_append_table *append, struct pin_runs *runs,
  *
  * Context: Process context, may sleep. Takes mmap_lock for reading if the walk
  *	    without locks does not succeed.
- * Return: 0, or what pin_user_runs_fast() returns; -EINVAL if @len is 0;
+ * Return: 0, or what pin_user_runs_fast() returns; -EINVAL if @len is 0, or
+ *	   @max_segment less than a page;
  *	   -ENOMEM if there is no memory for the table; -EOPNOTSUPP if the table
  *	   needs to be chained on an architecture that cannot do that.
  */
