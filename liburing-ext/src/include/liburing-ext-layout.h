@@ -66,8 +66,9 @@ struct io_uring_ext_layout {
 /*
  * The layout of entry @index of @ring, which was registered as @len bytes at @base;
  * from the kernel where IO_URING_EXT_CAP_LAYOUT is there, which then knows @base and
- * @len itself; else as io_uring_ext_layout_estimate().  The kernel counts the runs
- * when it is asked: not for the path of requests.
+ * @len itself; else, and where the kernel does not tell the caller of this buffer, as
+ * io_uring_ext_layout_estimate().  The kernel counts the runs when it is asked: not for the
+ * path of requests.
  *
  * From the kernel:
  * -EINVAL  beyond the end of the table.
@@ -87,7 +88,9 @@ int io_uring_ext_layout(struct io_uring *ring, unsigned index, const void *base,
  *
  * -EINVAL  no range, or @map without @cells.
  * -ENOENT  the range is not mapped.
- * -ESRCH, -EACCES ...  from opening /proc.
+ * -ESRCH   no such process, or no /proc.
+ * -EACCES ...  from opening /proc.
+ * -EIO     the mapping changed meanwhile.
  */
 int io_uring_ext_layout_estimate(pid_t pid, const void *base, size_t len,
 				 struct io_uring_ext_layout *layout,

@@ -143,6 +143,9 @@ struct io_uring_ext_arena_info {
  * -EINVAL     size 0, align no power of two, reserved field not zero, alias no
  *             multiple of the page size, thp_size without THP; FILE: with any of
  *             these, of another file system, or not all inside the file.
+ * -EBADF, -EACCES, -EPERM  FILE: @memfd is no open file, is not open for reading and
+ *             writing, or is sealed against writing.
+ * -EOVERFLOW  FILE: a program of 32 bits cannot map what is that far into the file.
  * -ENOMEM     no memory, or no free huge pages of the kind asked for.
  * -EOPNOTSUPP the kernel or its settings do not offer the kind (see err->text).
  * -ECANCELED  the progress function said so.

@@ -59,7 +59,10 @@ int io_uring_ext_slab_create_mem(struct io_uring_ext_slab **slab, void *base,
 				 size_t len, size_t slice, size_t boundary,
 				 unsigned flags);
 
-/* -EBUSY: slices are still handed out, or there are caches; nothing happened. */
+/*
+ * -EBUSY: slices are still handed out, or there are caches or buffer rings; nothing
+ * happened.
+ */
 int io_uring_ext_slab_destroy(struct io_uring_ext_slab *slab);
 
 /* A slice, or NULL if all are handed out.  Lock-free; any thread. */
@@ -99,7 +102,7 @@ struct io_uring_ext_slab_cache;
 
 #define IO_URING_EXT_SLAB_CACHE_MAX	4096U
 
-/* @slices are kept at most; 0: 32. */
+/* @slices are kept at most; 0: 32.  -EINVAL: more than the maximum.  -ENOMEM: no memory. */
 int io_uring_ext_slab_cache_create(struct io_uring_ext_slab_cache **cache,
 				   struct io_uring_ext_slab *slab, unsigned slices);
 /* Gives back what is in it. */

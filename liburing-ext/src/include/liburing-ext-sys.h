@@ -253,7 +253,7 @@ struct io_uring_ext_pool_params {
  *
  * -EINVAL  unknown flags, nr_slots above the kernel's, max_buffer below a page.
  * -ENOMEM  no memory.
- * Others   from io_uring_setup(2), not with OPTIONAL.
+ * Others   from io_uring_setup(2), io_uring_register(2), not with OPTIONAL.
  */
 int io_uring_ext_pool_create(struct io_uring_ext_pool **pool,
 			     const struct io_uring_ext_pool_params *p,
@@ -314,10 +314,12 @@ struct io_uring_ext_region {
  * -EINVAL  no range, page_size no power of two, unknown flags, range wraps.
  * -EEXIST  overlaps a region of the pool, or the tag is taken.
  * -ENOSPC  not enough free slots next to each other.
- * -ENOMEM  RLIMIT_MEMLOCK (err->text says how much and what to do) or no memory.
+ * -ENOMEM  RLIMIT_MEMLOCK (err->text says how much and what to do) or no memory; or the
+ *          pool has 65536 regions.
  * -EFAULT  memory that is not mapped, not writable, or cannot be pinned.
- * -EOPNOTSUPP  READONLY, and this kernel has no read-only buffers.
- * Others   from io_uring_register(2).
+ * -EOPNOTSUPP  READONLY, and this kernel has no read-only buffers; or memory of a kind that
+ *          cannot be pinned for long.
+ * Others   from io_uring_setup(2), io_uring_register(2).
  * MEMFD, with any kernel:
  * -EBADF   not an open file.
  * -EINVAL  not one of tmpfs or hugetlbfs, not all of it inside the file, or @base and
@@ -520,8 +522,8 @@ struct io_uring_ext_ring_params {
  * -EACCES  the ring's restrictions forbid it.
  * -ENOMEM  RLIMIT_MEMLOCK or no memory.
  * Others   from fcntl(2), io_uring_register(2).
- * With OPTIONAL only -EINVAL, -EBADF, -EOPNOTSUPP of WAKE_MSG and out of memory for
- * bookkeeping remain; err->err holds what was forgiven.
+ * With OPTIONAL only -EINVAL, -EBADF, -EOPNOTSUPP of WAKE_MSG, those of fcntl(2) and out
+ * of memory for bookkeeping remain; err->err holds what was forgiven.
  */
 int io_uring_ext_ring_attach_fd(struct io_uring_ext_ring **r,
 				struct io_uring_ext_pool *pool, int fd,
