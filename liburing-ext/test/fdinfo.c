@@ -77,7 +77,7 @@ static void check_told(void)
 		    "NAPI:\tdisabled\n"
 		    "UserBufLayouts:\n"
 		    "  buf=0, layout=uniform, bvecs=512, metadata=8240, charged=1048576, dir=source+dest\n"
-		    "  buf=2, layout=mixed, bvecs=1030, metadata=24776, charged=0, dir=source\n"
+		    "  buf=2, dir=source\n"
 		    "  buf=3, layout=linear, bvecs=1, metadata=560, charged=0, dir=dest, kernel\n"
 		    "  buf=9, layout=mixed, bvecs=1, metadata=1, charged=0, dir=source\n"
 		    "  buf=x, of some later kernel\n"));
@@ -89,7 +89,8 @@ static void check_told(void)
 	CHECK_EQ(t.buffers[0].metadata, 8240);
 	CHECK_EQ(t.buffers[0].charged, 1048576);
 	CHECK(!strcmp(t.buffers[0].direction, "source+dest"));
-	CHECK(!strcmp(t.buffers[1].layout, "mixed"));
+	CHECK(!t.buffers[1].layout[0] && !t.buffers[1].bvecs && !t.buffers[1].charged);
+	CHECK_EQ(t.buffers[1].bytes, 4096);
 	CHECK(!strcmp(t.buffers[1].direction, "source"));
 	CHECK(!t.buffers[1].kernel);
 	CHECK(!strcmp(t.buffers[2].direction, "dest"));

@@ -10,6 +10,9 @@
  *
  *   UserBufLayouts:
  *     buf=0, layout=uniform, bvecs=2, metadata=560, charged=0, dir=source+dest
+ *     buf=2, dir=source
+ *
+ * Of what is registered read-only it does not say how that lies in memory.
  */
 #include <ctype.h>
 #include <stdlib.h>
@@ -49,8 +52,12 @@ static unsigned tell(struct fdinfo_table *t, unsigned at, const char *line)
 
 	if (sscanf(line, " buf=%u, layout=%15[^,\n], bvecs=%u, metadata=%llu, charged=%llu, "
 		   "dir=%15[^,\n]", &b.index, b.layout, &b.bvecs, &metadata, &charged,
-		   b.direction) != 6)
-		return at;
+		   b.direction) != 6) {
+		metadata = charged = b.bvecs = 0;
+		b.layout[0] = '\0';
+		if (sscanf(line, " buf=%u, dir=%15[^,\n]", &b.index, b.direction) != 2)
+			return at;
+	}
 	while (at < t->nr_buffers && t->buffers[at].index < b.index)
 		at++;
 	if (at == t->nr_buffers || t->buffers[at].index != b.index)

@@ -14,7 +14,7 @@ struct fdinfo_buffer {
 	/* The rest only where the kernel tells it, in a block "UserBufLayouts:" */
 	bool told;
 	bool kernel;		/* memory of the kernel */
-	char layout[16];	/* "uniform", "mixed" ... */
+	char layout[16];	/* "uniform", "mixed" ...; "" of a read-only buffer */
 	char direction[16];	/* "source", "dest", "source+dest" */
 	unsigned bvecs;
 	__u64 metadata;

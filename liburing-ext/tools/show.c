@@ -37,10 +37,12 @@ struct show {
 static void json_told(struct json *j, const struct fdinfo_buffer *b)
 {
 	json_open(j, "kernel", '{');
-	json_str(j, "layout", b->layout);
-	json_num(j, "bvecs", b->bvecs);
-	json_num(j, "metadata_bytes", b->metadata);
-	json_num(j, "charged_bytes", b->charged);
+	if (b->layout[0]) {
+		json_str(j, "layout", b->layout);
+		json_num(j, "bvecs", b->bvecs);
+		json_num(j, "metadata_bytes", b->metadata);
+		json_num(j, "charged_bytes", b->charged);
+	}
 	json_str(j, "direction", b->direction);
 	json_bool(j, "kernel_memory", b->kernel);
 	json_close(j, '}');
@@ -48,8 +50,11 @@ static void json_told(struct json *j, const struct fdinfo_buffer *b)
 
 static void print_told(const struct fdinfo_buffer *b)
 {
-	printf("  kernel    %s, %u record%s in %s of tables, %s charged, %s\n", b->layout,
-	       b->bvecs, b->bvecs == 1 ? "" : "s", size_str(b->metadata), size_str(b->charged),
+	printf("  kernel    ");
+	if (b->layout[0])
+		printf("%s, %u record%s in %s of tables, %s charged, ", b->layout, b->bvecs,
+		       b->bvecs == 1 ? "" : "s", size_str(b->metadata), size_str(b->charged));
+	printf("%s\n",
 	       !strcmp(b->direction, "source") ? "read only (a source)" :
 	       !strcmp(b->direction, "dest") ? "written only (a destination)" :
 	       "read and written");
