@@ -8,7 +8,6 @@
  * of THP, of 2M pages and of single pages. Ends with "N passed, N failed, N skipped".
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <linux/capability.h>
 #include <rdma/ib_user_ioctl_verbs.h>
@@ -22,9 +21,9 @@
 
 #include "caps.h"
 #include "charge.h"
+#include "func_time.h"
 #include "layouts.h"
 #include "rdma_dev.h"
-#include "tracefs.h"
 #include "vmstat.h"
 
 #define PAGE		(4 * KIB)
@@ -234,54 +233,6 @@ static const struct {
 
 #define PINNING		"ib_umem_get_desc"
 
-/* Two events, with times in ticks, which are ns here */
-static void trace_open(void)
-{
-	struct reason why;
-
-	if (tracefs_mount(&why) ||
-	    tracefs_set("", "kprobe_events", "p:pin " PINNING "\nr:pinned " PINNING, &why) ||
-	    tracefs_set("", "trace_clock", "x86-tsc", &why))
-		die("%s", why.text);
-}
-
-static void trace_on(const char *on)
-{
-	struct reason why;
-
-	if (tracefs_set("", "events/kprobes/enable", on, &why))
-		die("%s", why.text);
-}
-
-/* From the first event in the trace to the last */
-static uint64_t trace_ticks(void)
-{
-	FILE *file = fopen(TRACEFS "/trace", "re");
-	uint64_t first = 0, last = 0;
-	char line[512];
-
-	if (!file)
-		die("the trace: %s", strerror(errno));
-	while (fgets(line, sizeof(line), file)) {
-		char *event = strstr(line, ": pin"), *at = event;
-
-		if (!event)
-			continue;
-		while (at > line && at[-1] != ' ')
-			at--;
-		last = strtoull(at, NULL, 10);
-		if (!first)
-			first = last;
-	}
-	fclose(file);
-	if (last == first)
-		die("the trace has not two events");
-	file = fopen(TRACEFS "/trace", "we");
-	if (file)
-		fclose(file);
-	return last - first;
-}
-
 static void bench(const char *name, const struct memory *mem, int shift, FILE *json)
 {
 	uint64_t whole = UINT64_MAX, back = UINT64_MAX, pinning = UINT64_MAX, t[4];
@@ -291,7 +242,7 @@ static void bench(const char *name, const struct memory *mem, int shift, FILE *j
 		long handle;
 
 		if (i == TIMES)
-			trace_on("1");
+			func_time_start();
 		settle();
 		t[0] = now_ns();
 		handle = rdma_reg_mr(&dev, mem->addr, mem->size, WRITE);
@@ -303,8 +254,7 @@ static void bench(const char *name, const struct memory *mem, int shift, FILE *j
 		rdma_dereg_mr(&dev, (uint32_t)handle);
 		t[3] = now_ns();
 		if (i == TIMES) {
-			trace_on("0");
-			pinning = trace_ticks();
+			pinning = func_time_stop();
 			break;
 		}
 		if (t[1] - t[0] < whole)
@@ -328,8 +278,7 @@ static int run_benches(int shift, FILE *json)
 {
 	struct reason why;
 
-	trace_open();
-	if (rdma_dev_open(&dev, &why))
+	if (func_time_open(PINNING, PINNING, &why) || rdma_dev_open(&dev, &why))
 		die("%s", why.text);
 	for (size_t i = 0; i < ARRAY_SIZE(benches); i++) {
 		struct memory mem;
@@ -359,7 +308,7 @@ int main(int argc, char **argv)
 		if (option == 'i') {
 			shift = atoi(optarg);
 		} else if (option == 'j') {
-			json = fopen(optarg, "we");
+			json = fopen(optarg, "ae");
 			if (!json)
 				die("%s: %s", optarg, strerror(errno));
 		} else {
