@@ -458,14 +458,13 @@ static void bench(const char *name, const struct memory *mem, int shift, FILE *j
 			(unsigned long long)(least >> shift), (unsigned long long)(import >> shift));
 }
 
-/* Where the memory of an area is pinned and charged, whatever the compiler made of the callers */
-#define IMPORT		"io_import_umem"
-
 static int run_benches(int shift, FILE *json)
 {
 	struct reason why;
 
-	if (func_time_open(IMPORT, IMPORT, &why))
+	/* Where an area is pinned and charged: on stock, and where it is a registered buffer */
+	if (func_time_open("io_pin_pages", "io_account_mem", &why) &&
+	    func_time_open("io_regbuf_register", "io_regbuf_register", &why))
 		die("%s", why.text);
 	for (size_t i = 0; i < ARRAY_SIZE(benches); i++) {
 		struct memory mem;
