@@ -5,7 +5,8 @@
  * had leaves nothing behind.
  *
  * With --icount it measures instead: the call, and ib_umem_get_desc() alone, which pins, for a GiB
- * of THP, of 2M pages and of single pages. Ends with "N passed, N failed, N skipped".
+ * of THP, of 2M pages and of single pages. With --make it only makes the device, for others. Ends
+ * with "N passed, N failed, N skipped".
  */
 #include <errno.h>
 #include <getopt.h>
@@ -297,10 +298,12 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "icount", required_argument, NULL, 'i' },
 		{ "json", required_argument, NULL, 'j' },
+		{ "make", no_argument, NULL, 'm' },
 		{ }
 	};
 	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 	int option, ret, shift = -1;
+	bool only_make = false;
 	FILE *json = NULL;
 	struct reason why;
 
@@ -311,8 +314,10 @@ int main(int argc, char **argv)
 			json = fopen(optarg, "ae");
 			if (!json)
 				die("%s: %s", optarg, strerror(errno));
+		} else if (option == 'm') {
+			only_make = true;
 		} else {
-			fputs("usage: rdma_mr [--icount SHIFT] [--json FILE]\n", stderr);
+			fputs("usage: rdma_mr [--icount SHIFT] [--json FILE] | --make\n", stderr);
 			return 2;
 		}
 	}
@@ -323,6 +328,8 @@ int main(int argc, char **argv)
 		printf("%s\n", why.text);
 		return ret < 0 ? 1 : SKIPPED;
 	}
+	if (only_make)
+		return 0;
 	ret = shift >= 0 ? run_benches(shift, json) : run_tests();
 	if (json && fclose(json))
 		die("writing JSON: %s", strerror(errno));
