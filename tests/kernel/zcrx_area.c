@@ -248,6 +248,7 @@ static int charge_shared(struct charge_probe *probe, struct area *a, const struc
 	if (fd < 0)
 		return because(why, "exporting: %s", strerror(-fd));
 	io_uring_queue_exit(&a->ring);
+	a->ring.ring_fd = -1;
 	usleep(200000);
 	ret = expect(probe, THP_PAGES, 1, "no ring, areas in a file", why);
 	close(fd);
@@ -272,6 +273,8 @@ static int test_charge(const struct layout *layout, struct reason *why)
 		ret = charge_shared(&probe, &a, &mem, why);
 		charge_probe_exit(&probe);
 	}
+	if (a.ring.ring_fd >= 0)
+		io_uring_queue_exit(&a.ring);
 	munmap(a.rq, RQ_PAGES * PAGE);
 	memory_unmap(&mem);
 	return ret;
