@@ -64,6 +64,10 @@ bench-pin: $(BUILD)/bench.img ## pinning alone, against its bounds
 bench-debian: $(BUILD)/bench.img ## headline figures in Debian's own configuration, too: within 3 %?
 	@$(call BENCH_RUN,run debian,tests/bench/compare-configs) $(BENCH_ARGS)
 
+bench-users: $(BUILD)/users.img ## zero-copy receive, RDMA and ublk: pinning a GiB, stock and patched
+	@stock=$$(kernel/tools/build stock users) && patched=$$(kernel/tools/build patched users) && \
+	tests/bench/users --stock "$$stock" --patched "$$patched" --image $< $(BENCH_ARGS)
+
 bench-native: programs ## this machine's own kernel by the clock, into OUTPUT=FILE (root)
 	@tests/bench/uring-regbuf-bench run --programs $(BUILD)/tests/kernel $(BENCH_ARGS) \
 		$(or $(OUTPUT),$(BUILD)/bench-native.json)
@@ -89,8 +93,12 @@ $(BUILD)/bench.img: tree programs
 	@tests/kernel/mkext4 $(BUILD)/ext4.img 64M
 	@tests/vm/mkimage -o $@ $(BENCH_PROGRAMS) fio $(BUILD)/ext4.img:/ext4.img
 
+$(BUILD)/users.img: tree programs
+	@tests/vm/mkimage -o $@ $(patsubst %,$(BUILD)/tests/kernel/%,zcrx_area rdma_mr ublk_shmem)
+
 programs: tree
-	@$(MAKE) --no-print-directory -C tests/kernel O=$(abspath $(BUILD))/tests/kernel all place_bench
+	@$(MAKE) --no-print-directory -C tests/kernel O=$(abspath $(BUILD))/tests/kernel all place_bench \
+		zcrx_area
 
 check-arches: tree ## other architectures: all that the series touches, and KUnit
 	@kernel/tools/setup arches
@@ -165,7 +173,7 @@ clean: ## remove build/ (the cache stays)
 	rm -rf $(BUILD)
 
 .PHONY: help setup tree series export run readme bench bench-redraw bench-check \
-	bench-pin bench-debian bench-native check lint kunit check-series check-arches check-fio \
+	bench-pin bench-debian bench-users bench-native check lint kunit check-series check-arches check-fio \
 	compare-fio qemu qemu-tree qemu-series check-qemu check-ext check-liburing check-long \
 	check-fuzz-pure check-races check-races-red check-kunit-red check-faults check-debug \
 	check-fuzz check-stress packages run-packages check-packages check-packages-same \

@@ -179,13 +179,16 @@ static inline void io_regbuf_release(struct io_mapped_ubuf *imu)
 	}
 }
 
-static void io_regbuf_free_task_work(struct callback_head *work)
+/* Release a buffer of user memory that has no other users, without a ring. */
+void io_regbuf_destroy(struct io_mapped_ubuf *imu)
 {
-	struct io_mapped_ubuf *imu;
-
-	imu = container_of(work, struct io_mapped_ubuf, task_work);
 	io_regbuf_release(imu);
 	kvfree(imu);
+}
+
+static void io_regbuf_free_task_work(struct callback_head *work)
+{
+	io_regbuf_destroy(container_of(work, struct io_mapped_ubuf, task_work));
 }
 
 static void io_regbuf_free_late(struct work_struct *work)
@@ -362,8 +365,7 @@ void io_regbuf_put_locked(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu)
 	}
 	/* What is small is not worth a delay, nor a limit that seems used up. */
 	if (imu->nr_bvecs <= IO_CACHED_BVECS_SEGS) {
-		io_regbuf_release(imu);
-		kvfree(imu);
+		io_regbuf_destroy(imu);
 		return;
 	}
 	init_task_work(&imu->task_work, io_regbuf_free_task_work);

@@ -58,6 +58,7 @@ io_regbuf_register_memfd(struct io_ring_ctx *ctx,
 			 const struct io_uring_regbuf_desc *desc,
 			 struct regbuf_source *src);
 void io_regbuf_put(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu);
+void io_regbuf_destroy(struct io_mapped_ubuf *imu);
 const struct bio_vec *regbuf_run_end(const struct bio_vec *bvec,
 				     const struct bio_vec *end);
 void io_regbuf_put_locked(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu);

@@ -1,0 +1,715 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * ublk_shmem: memory that a ublk server shares with those who do I/O, registered with the device.
+ * Their requests reach it as places in that memory, also while buffers come and go; what is pinned
+ * counts for the user's limit, and goes with the buffer or the device; what cannot be had leaves
+ * nothing behind.
+ *
+ * With --icount it measures instead: a GiB registered and unregistered, and how long the queue is
+ * frozen. Ends with "N passed, N failed, N skipped".
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <liburing.h>
+#include <linux/memfd.h>
+#include <linux/ublk_cmd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "caps.h"
+#include "charge.h"
+#include "func_time.h"
+#include "layouts.h"
+#include "pattern.h"
+#include "uring.h"
+#include "vmstat.h"
+
+/* What the distribution's header may lack. */
+#define CONTROL(nr)		((unsigned int)_IOWR('u', nr, struct ublksrv_ctrl_cmd))
+#define IO_COMMAND(nr)		((unsigned int)_IOWR('u', nr, struct ublksrv_io_cmd))
+#define CMD_REG_BUF		0x18
+#define CMD_UNREG_BUF		0x19
+#define F_UNPRIVILEGED		(1ULL << 5)
+#define F_IOCTL_ENCODE		(1ULL << 6)
+#define F_SHMEM_ZC		(1ULL << 19)
+#define IO_F_SHMEM_ZC		(1U << 19)
+#define BUF_READ_ONLY		(1U << 0)
+#define URING_CMD		46
+
+struct shmem_buf_reg {
+	__u64 addr;
+	__u64 len;
+	__u32 flags;
+	__u32 reserved;
+};
+
+#define PAGE		(4 * KIB)
+#define SECTOR		512UL
+#define DEPTH		4
+#define MAX_BYTES	(128 * KIB)
+#define DISK		(16 * MIB)
+#define ROUNDS		200
+#define USER		1000
+#define TRIES		500
+#define TIMES		3
+#define SKIPPED		77
+
+static struct device {
+	struct io_uring control, ring;
+	unsigned int id;
+	uint64_t flags;
+	int fd, control_fd;
+	const struct ublksrv_io_desc *descs;
+	pthread_t thread;
+	char *disk;			/* what it holds */
+	char *copies;			/* where the driver copies to and from */
+	char *server;			/* the server's mapping of what is shared, all of it */
+	atomic_ulong shared;		/* requests that were places in shared memory */
+	atomic_bool failed;
+} dev;
+
+static void prep(struct io_uring_sqe *sqe, int fd, unsigned int op, const void *data, size_t len)
+{
+	memset(sqe, 0, 48);
+	sqe->opcode = URING_CMD;
+	sqe->fd = fd;
+	/* cmd_op, and cmd at the end, are names that an old header does not have. */
+	sqe->off = op;
+	memcpy((char *)sqe + 48, data, len);
+}
+
+/* For an unprivileged device, the path of its node comes before the data. */
+static int control(unsigned int nr, const void *data, size_t len, uint64_t value)
+{
+	struct {
+		char path[16];
+		char data[128];
+	} both = { };
+	struct ublksrv_ctrl_cmd cmd = {
+		.dev_id = dev.id,
+		.queue_id = UINT16_MAX,
+		.addr = (uintptr_t)data,
+		.len = (__u16)len,
+		.data = { value },
+	};
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&dev.control);
+
+	if (!sqe)
+		die("no free submission queue entry");
+	if (dev.flags & F_UNPRIVILEGED && nr != UBLK_CMD_ADD_DEV) {
+		snprintf(both.path, sizeof(both.path), "/dev/ublkc%u", dev.id);
+		if (len)
+			memcpy(both.data, data, len);
+		cmd.addr = (uintptr_t)&both;
+		cmd.len = (__u16)(sizeof(both.path) + len);
+		/* dev_path_len, behind data[], which an old header may not have */
+		memcpy((char *)&cmd + 24, &(__u16){ sizeof(both.path) }, sizeof(__u16));
+	}
+	memset(sqe, 0, 128);
+	prep(sqe, dev.control_fd, CONTROL(nr), &cmd, sizeof(cmd));
+	return uring_one(&dev.control);
+}
+
+static int reg_buf(const void *addr, size_t len, unsigned int flags)
+{
+	struct shmem_buf_reg reg = { .addr = (uintptr_t)addr, .len = len, .flags = flags };
+
+	return control(CMD_REG_BUF, &reg, sizeof(reg), 0);
+}
+
+static int unreg_buf(int index)
+{
+	return control(CMD_UNREG_BUF, NULL, 0, (uint64_t)index);
+}
+
+/* --- serving ------------------------------------------------------------ */
+
+static void io_command(unsigned int tag, unsigned int nr, int result)
+{
+	struct ublksrv_io_cmd cmd = {
+		.tag = (__u16)tag,
+		.result = result,
+		.addr = (uintptr_t)dev.copies + tag * MAX_BYTES,
+	};
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&dev.ring);
+
+	if (!sqe)
+		die("no free submission queue entry");
+	prep(sqe, dev.fd, IO_COMMAND(nr), &cmd, sizeof(cmd));
+	sqe->user_data = tag;
+}
+
+static int serve_request(unsigned int tag)
+{
+	const struct ublksrv_io_desc *desc = &dev.descs[tag];
+	size_t len = desc->nr_sectors * SECTOR;
+	char *at = dev.disk + desc->start_sector * SECTOR;
+	char *data = dev.copies + tag * MAX_BYTES;
+
+	if (desc->op_flags & IO_F_SHMEM_ZC) {
+		data = dev.server + (desc->addr & UINT32_MAX);
+		atomic_fetch_add(&dev.shared, 1);
+	}
+	switch (desc->op_flags & 0xff) {
+	case UBLK_IO_OP_WRITE:
+		memcpy(at, data, len);
+		return (int)len;
+	case UBLK_IO_OP_READ:
+		memcpy(data, at, len);
+		return (int)len;
+	default:
+		return 0;		/* flush: it is memory */
+	}
+}
+
+static void *serve(void *unused)
+{
+	unsigned int running = DEPTH;
+
+	(void)unused;
+	for (unsigned int tag = 0; tag < DEPTH; tag++)
+		io_command(tag, UBLK_IO_FETCH_REQ, 0);
+	while (running) {
+		struct io_uring_cqe *cqe;
+		int ret = io_uring_submit_and_wait(&dev.ring, 1);
+
+		if (ret < 0 && ret != -EINTR)
+			die("ublk server: %s", strerror(-ret));
+		while (!io_uring_peek_cqe(&dev.ring, &cqe)) {
+			unsigned int tag = (unsigned int)cqe->user_data;
+			int result = cqe->res;
+
+			io_uring_cqe_seen(&dev.ring, cqe);
+			if (result == UBLK_IO_RES_OK) {
+				io_command(tag, UBLK_IO_COMMIT_AND_FETCH_REQ, serve_request(tag));
+				continue;
+			}
+			if (result != UBLK_IO_RES_ABORT)
+				atomic_store(&dev.failed, true);
+			running--;
+		}
+	}
+	return NULL;
+}
+
+/* --- the device --------------------------------------------------------- */
+
+static int open_node(const char *path)
+{
+	int fd = -1;
+
+	for (int i = 0; i < TRIES && fd < 0; i++) {
+		fd = open(path, O_RDWR | O_CLOEXEC);
+		if (fd < 0)
+			usleep(10000);
+	}
+	return fd;
+}
+
+/* Returns 1 with @why if the kernel has none. */
+static int device_add(uint64_t flags, struct reason *why)
+{
+	struct io_uring_params sqe128 = { .flags = IORING_SETUP_SQE128 };
+	struct ublksrv_ctrl_dev_info info = {
+		.nr_hw_queues = 1,
+		.queue_depth = DEPTH,
+		.max_io_buf_bytes = MAX_BYTES,
+		.dev_id = UINT32_MAX,
+		.flags = F_IOCTL_ENCODE | F_SHMEM_ZC | flags,
+	};
+	int ret = io_uring_queue_init_params(4, &dev.control, &sqe128);
+
+	if (ret)
+		die("a ring: %s", strerror(-ret));
+	dev.flags = flags;
+	dev.id = UINT32_MAX;
+	dev.control_fd = open("/dev/ublk-control", O_RDWR | O_CLOEXEC);
+	if (dev.control_fd < 0)
+		return -because(why, "the kernel has no ublk");
+	ret = control(UBLK_CMD_ADD_DEV, &info, sizeof(info), 0);
+	if (ret)
+		return because(why, "ADD_DEV: %s", strerror(-ret));
+	dev.id = info.dev_id;
+	if ((info.flags & F_SHMEM_ZC) == 0)
+		return -because(why, "ublk has no shared memory here");
+	return 0;
+}
+
+static int device_start(struct reason *why)
+{
+	struct ublk_params params = {
+		.len = sizeof(params),
+		.types = UBLK_PARAM_TYPE_BASIC,
+		.basic = {
+			.logical_bs_shift = 9,
+			.physical_bs_shift = 12,
+			.io_opt_shift = 12,
+			.io_min_shift = 9,
+			.max_sectors = MAX_BYTES / SECTOR,
+			.dev_sectors = DISK / SECTOR,
+		},
+	};
+	char node[32];
+	int ret;
+
+	ret = control(UBLK_CMD_SET_PARAMS, &params, sizeof(params), 0);
+	if (ret)
+		return because(why, "SET_PARAMS: %s", strerror(-ret));
+	snprintf(node, sizeof(node), "/dev/ublkc%u", dev.id);
+	dev.fd = open_node(node);
+	if (dev.fd < 0)
+		return because(why, "%s: %s", node, strerror(errno));
+	ret = io_uring_queue_init(4 * DEPTH, &dev.ring, 0);
+	if (ret)
+		die("a ring: %s", strerror(-ret));
+	dev.descs = mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_POPULATE, dev.fd,
+			 UBLKSRV_CMD_BUF_OFFSET);
+	dev.disk = calloc(1, DISK);
+	dev.copies = aligned_alloc(PAGE, DEPTH * MAX_BYTES);
+	if (dev.descs == MAP_FAILED || !dev.disk || !dev.copies ||
+	    pthread_create(&dev.thread, NULL, serve, NULL))
+		die("the server: %s", strerror(errno));
+	ret = control(UBLK_CMD_START_DEV, NULL, 0, (uint64_t)getpid());
+	return ret ? because(why, "START_DEV: %s", strerror(-ret)) : 0;
+}
+
+static void device_stop(void)
+{
+	control(UBLK_CMD_STOP_DEV, NULL, 0, 0);
+	pthread_join(dev.thread, NULL);
+	munmap((void *)dev.descs, PAGE);
+	close(dev.fd);
+	io_uring_queue_exit(&dev.ring);
+	free(dev.disk);
+	free(dev.copies);
+}
+
+static int device_remove(struct reason *why)
+{
+	int ret = control(UBLK_CMD_DEL_DEV, NULL, 0, 0);
+
+	close(dev.control_fd);
+	io_uring_queue_exit(&dev.control);
+	return ret ? because(why, "DEL_DEV: %s", strerror(-ret)) : 0;
+}
+
+/* --- I/O ---------------------------------------------------------------- */
+
+static int transfer(int fd, char *shared, size_t at, size_t len, uint64_t seed, struct reason *why)
+{
+	size_t good;
+
+	pattern_fill(shared + at, len, at, seed);
+	if (pwrite(fd, shared + at, len, (off_t)at) != (ssize_t)len)
+		return because(why, "writing %zu bytes at %zu: %s", len, at, strerror(errno));
+	if (memcmp(dev.disk + at, shared + at, len))
+		return because(why, "%zu bytes at %zu came wrong", len, at);
+	memset(shared + at, 0, len);
+	if (pread(fd, shared + at, len, (off_t)at) != (ssize_t)len)
+		return because(why, "reading %zu bytes at %zu: %s", len, at, strerror(errno));
+	good = pattern_check(shared + at, len, at, seed);
+	return good == len ? 0 : because(why, "byte %zu of %zu is wrong", good, len);
+}
+
+/* What does I/O */
+struct client {
+	char *shared;
+	int ret;
+	atomic_bool done;
+	struct reason why;
+};
+
+/* From any page on, so that requests go from one folio to the next, and from the last to none. */
+static void *transfers(void *arg)
+{
+	struct client *client = arg;
+	char node[32];
+	int fd;
+
+	snprintf(node, sizeof(node), "/dev/ublkb%u", dev.id);
+	fd = open_node(node);
+	if (fd < 0 || fcntl(fd, F_SETFL, O_DIRECT))
+		die("%s: %s", node, strerror(errno));
+	for (unsigned int i = 0; i < ROUNDS && !client->ret; i++) {
+		size_t len = (1 + (unsigned int)rand() % 32) * PAGE;
+		size_t at = (unsigned int)rand() % ((DISK - len) / PAGE + 1) * PAGE;
+
+		client->ret = transfer(fd, client->shared, at, len, i, &client->why);
+	}
+	close(fd);
+	atomic_store(&client->done, true);
+	return NULL;
+}
+
+/* The buffer comes and goes while somebody else does I/O in it. */
+static int come_and_go(char *shared, struct reason *why)
+{
+	struct client client = { .shared = shared };
+	unsigned int times = 0;
+	pthread_t thread;
+	int ret = 0;
+
+	if (pthread_create(&thread, NULL, transfers, &client))
+		die("pthread_create");
+	for (; !atomic_load(&client.done) && !ret; times++) {
+		ret = reg_buf(dev.server, DISK, 0);
+		usleep(1000);
+		if (!ret)
+			ret = unreg_buf(0);
+	}
+	pthread_join(thread, NULL);
+	if (ret)
+		return because(why, "registering or unregistering: %d", ret);
+	note("%u times during %u transfers", times, ROUNDS);
+	return client.ret ? because(why, "%s", client.why.text) : 0;
+}
+
+static int test_io(enum backing backing, struct reason *why)
+{
+	unsigned int flags = backing == BACKING_HUGETLB_2M ? MFD_HUGETLB | MFD_HUGE_2MB : 0;
+	int fd = memfd_create("shared", MFD_CLOEXEC | flags), ret, index;
+	struct client client = { };
+	unsigned long shared;
+
+	if (fd < 0 || ftruncate(fd, DISK))
+		return because(why, "a memfd: %s", strerror(errno));
+	client.shared = mmap(NULL, DISK, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+	dev.server = mmap(NULL, DISK, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	if (client.shared == MAP_FAILED || dev.server == MAP_FAILED)
+		die("mmap: %s", strerror(errno));
+	atomic_store(&dev.shared, 0);
+	ret = device_start(why);
+	if (ret)
+		return ret;
+	index = reg_buf(dev.server, DISK, 0);
+	if (index)
+		ret = because(why, "registering: %d", index);
+	if (!ret) {
+		transfers(&client);
+		ret = client.ret ? because(why, "%s", client.why.text) : 0;
+	}
+	shared = atomic_load(&dev.shared);
+	if (!ret && shared < 2 * ROUNDS)
+		ret = because(why, "%lu requests in shared memory", shared);
+	if (!ret && unreg_buf(0))
+		ret = because(why, "unregistering");
+	if (!ret && unreg_buf(0) != -ENOENT)
+		ret = because(why, "unregistering once more");
+	if (!ret)
+		ret = come_and_go(client.shared, why);
+	if (!ret && atomic_load(&dev.failed))
+		ret = because(why, "the server failed");
+	device_stop();
+	munmap(client.shared, DISK);
+	munmap(dev.server, DISK);
+	return ret;
+}
+
+static int test_io_4k(struct reason *why)
+{
+	return test_io(BACKING_SHMEM_4K, why);
+}
+
+static int test_io_2m(struct reason *why)
+{
+	return test_io(BACKING_HUGETLB_2M, why);
+}
+
+/* --- what cannot be had ------------------------------------------------- */
+
+static int expect(int have, int want, const char *what, struct reason *why)
+{
+	return have == want ? 0 : because(why, "%s: %d, not %d", what, have, want);
+}
+
+static int test_bad(struct reason *why)
+{
+	static const struct layout layout = { .backing = BACKING_THP, .size = 8 * MIB };
+	struct memory mem;
+	char *page;
+	int ret;
+
+	if (memory_map(&mem, &layout, why))
+		return -1;
+	page = mem.addr + mem.size / 2 + 7 * PAGE;
+	ret = expect(reg_buf(mem.addr, mem.size / 2, 0), 0, "registering", why);
+	if (!ret)
+		ret = expect(reg_buf(mem.addr + PAGE, PAGE, 0), -EEXIST, "once more", why);
+	if (!ret)
+		ret = expect(reg_buf(mem.addr + mem.size / 2 - PAGE, 2 * PAGE, 0), -EEXIST,
+			     "a page once more", why);
+	if (!ret)
+		ret = expect(reg_buf(mem.addr + mem.size / 2, PAGE, 0), 1, "the page alone", why);
+	if (!ret)
+		ret = expect(unreg_buf(1), 0, "unregistering", why);
+	if (!ret)
+		ret = expect(unreg_buf(1), -ENOENT, "what is not there", why);
+	mprotect(page, PAGE, PROT_READ);
+	if (!ret)
+		ret = expect(reg_buf(page, PAGE, 0), -EFAULT, "a page that is read-only", why);
+	if (!ret)
+		ret = expect(reg_buf(page, PAGE, BUF_READ_ONLY), 1, "the same for reading", why);
+	munmap(page, PAGE);
+	if (!ret)
+		ret = expect(reg_buf(mem.addr + mem.size / 2, mem.size / 2, 0), -EFAULT, "a hole",
+			     why);
+	memory_unmap(&mem);
+	return ret;
+}
+
+/* Of this user, who has so many pages charged */
+static int expect_charged(struct charge_probe *probe, long pages, const char *when,
+			  struct reason *why)
+{
+	struct reason inner;
+
+	return charge_probe_check(probe, pages, &inner) ?
+	       because(why, "%s: %.200s", when, inner.text) : 0;
+}
+
+static int limit_steps(struct charge_probe *probe, const struct memory *mem, struct reason *why)
+{
+	const unsigned long limit = 1024;
+	int ret;
+
+	charge_set_limit(limit);
+	ret = expect(reg_buf(mem->addr, (limit + 1) * PAGE, 0), -ENOMEM, "a page too much", why);
+	if (!ret)
+		ret = expect(reg_buf(mem->addr, limit * PAGE, 0), 0, "the limit", why);
+	if (!ret)
+		ret = expect_charged(probe, (long)limit, "registered", why);
+	if (!ret)
+		ret = expect(reg_buf(mem->addr + limit * PAGE, PAGE, 0), -ENOMEM, "one more", why);
+	if (!ret)
+		ret = expect(unreg_buf(0), 0, "unregistering", why);
+	if (!ret)
+		ret = expect_charged(probe, 0, "unregistered", why);
+	if (!ret)
+		ret = expect(reg_buf(mem->addr + limit * PAGE, 7 * PAGE, 0), 0, "another", why);
+	return ret ? ret : expect_charged(probe, 7, "another", why);
+}
+
+/* A device of a user without privileges; what it still has goes with it. */
+static int limit_child(struct reason *why)
+{
+	static const struct layout layout = { .backing = BACKING_SHMEM_4K, .size = 8 * MIB };
+	struct charge_probe probe;
+	struct memory mem;
+	char node[32];
+	int ret;
+
+	if (memory_map(&mem, &layout, why))
+		return -1;
+	become_user(USER);
+	if (charge_probe_init(&probe, why) || device_add(F_UNPRIVILEGED, why))
+		return -1;
+	/* The parent makes the node ours. */
+	snprintf(node, sizeof(node), "/dev/ublkc%u", dev.id);
+	while (access(node, R_OK | W_OK))
+		usleep(10000);
+	ret = limit_steps(&probe, &mem, why);
+	if (!ret)
+		ret = device_remove(why);
+	usleep(200000);
+	return ret ? ret : expect_charged(&probe, 0, "no device", why);
+}
+
+static int test_limit(struct reason *why)
+{
+	int status;
+	pid_t pid;
+
+	if (chmod("/dev/ublk-control", 0666))
+		return because(why, "chmod: %s", strerror(errno));
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0)
+		die("fork: %s", strerror(errno));
+	if (!pid) {
+		if (!limit_child(why))
+			exit(0);
+		printf("     %s\n", why->text);
+		fflush(stdout);
+		exit(1);
+	}
+	/* As udev's rule for such devices does; there is no other one here. */
+	while (!waitpid(pid, &status, WNOHANG)) {
+		chmod("/dev/ublkc0", 0666);
+		usleep(10000);
+	}
+	return status ? because(why, "see above") : 0;
+}
+
+static const struct test {
+	const char *name;
+	int (*run)(struct reason *why);
+	bool own_device;
+} tests[] = {
+	{ "I/O in single pages", test_io_4k, false },
+	{ "I/O in 2M pages", test_io_2m, false },
+	{ "bad memory", test_bad, false },
+	{ "the limit of an unprivileged device", test_limit, true },
+};
+
+static int run_one(const struct test *test, struct reason *why)
+{
+	struct vmstat start;
+	int ret = 0;
+
+	vmstat_start(&start);
+	if (!test->own_device)
+		ret = device_add(0, why);
+	if (!ret)
+		ret = test->run(why);
+	if (!test->own_device && ret <= 0) {
+		struct reason second;
+
+		if (device_remove(&second) && !ret)
+			ret = because(why, "%s", second.text);
+	}
+	return ret ? ret : vmstat_balanced(&start, why);
+}
+
+static int run_tests(void)
+{
+	unsigned int passed = 0, failed = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
+		struct reason why;
+		int ret = run_one(&tests[i], &why);
+
+		if (ret > 0) {
+			printf("%s\n", why.text);
+			return SKIPPED;
+		}
+		failed += !!ret;
+		passed += !ret;
+		printf("%s %s%s%s\n", ret ? "FAIL" : "ok  ", tests[i].name, ret ? ": " : "",
+		       ret ? why.text : "");
+		fflush(stdout);
+	}
+	printf("%u passed, %u failed, 0 skipped\n", passed, failed);
+	return failed ? 1 : 0;
+}
+
+/* --- what it takes ------------------------------------------------------ */
+
+static const struct {
+	const char *name;
+	struct layout layout;
+} benches[] = {
+	{ "ublk/2m", { .backing = BACKING_HUGETLB_2M, .size = GIB } },
+	{ "ublk/thp", { .backing = BACKING_THP, .size = GIB } },
+	{ "ublk/4k", { .backing = BACKING_4K, .size = GIB } },
+};
+
+/* Both wait for RCU: of the time that passes, what this process and its workers run */
+static uint64_t ran_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void bench(const char *name, const struct memory *mem, bool tell_frozen, int shift,
+		  FILE *json)
+{
+	uint64_t both = UINT64_MAX, frozen = 0, start, end;
+
+	/* One more for the events, which take some instructions of their own. */
+	for (int i = 0; i < TIMES + tell_frozen; i++) {
+		int index;
+
+		settle();
+		start = ran_ns();
+		index = reg_buf(mem->addr, mem->size, 0);
+		if (index < 0)
+			die("%s: %s", name, strerror(-index));
+		if (i == TIMES)
+			func_time_start();
+		if (unreg_buf(index))
+			die("%s: not unregistered", name);
+		end = ran_ns();
+		if (i == TIMES)
+			frozen = func_time_stop();
+		else if (end - start < both)
+			both = end - start;
+	}
+	printf("%s register and unregister %llu", name, (unsigned long long)(both >> shift));
+	if (tell_frozen)
+		printf(", frozen for %llu", (unsigned long long)(frozen >> shift));
+	printf("\n");
+	if (!json)
+		return;
+	fprintf(json, "{\"type\": \"users\", \"name\": \"%s\", \"result\": \"ok\", "
+		"\"both_insn\": %llu", name, (unsigned long long)(both >> shift));
+	if (tell_frozen)
+		fprintf(json, ", \"frozen_insn\": %llu", (unsigned long long)(frozen >> shift));
+	fprintf(json, "}\n");
+}
+
+static int run_benches(int shift, FILE *json)
+{
+	bool tell_frozen;
+	struct reason why;
+
+	tell_frozen = !func_time_open("blk_mq_freeze_queue_nomemsave",
+				      "blk_mq_unfreeze_queue_nomemrestore", &why);
+	if (!tell_frozen)
+		note("how long the queue is frozen is not measured: %s", why.text);
+	if (device_add(0, &why) || device_start(&why))
+		die("%s", why.text);
+	for (size_t i = 0; i < ARRAY_SIZE(benches); i++) {
+		struct memory mem;
+
+		if (memory_map(&mem, &benches[i].layout, &why))
+			die("%s: %s", benches[i].name, why.text);
+		bench(benches[i].name, &mem, tell_frozen, shift, json);
+		memory_unmap(&mem);
+	}
+	device_stop();
+	return device_remove(&why);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "icount", required_argument, NULL, 'i' },
+		{ "json", required_argument, NULL, 'j' },
+		{ }
+	};
+	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	int option, ret, shift = -1;
+	FILE *json = NULL;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option == 'i') {
+			shift = atoi(optarg);
+		} else if (option == 'j') {
+			json = fopen(optarg, "ae");
+			if (!json)
+				die("%s: %s", optarg, strerror(errno));
+		} else {
+			fputs("usage: ublk_shmem [--icount SHIFT] [--json FILE]\n", stderr);
+			return 2;
+		}
+	}
+	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
+		die("cannot raise RLIMIT_MEMLOCK: %s", strerror(errno));
+	ret = shift >= 0 ? run_benches(shift, json) : run_tests();
+	if (json && fclose(json))
+		die("writing JSON: %s", strerror(errno));
+	return ret;
+}
