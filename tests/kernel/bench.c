@@ -112,6 +112,14 @@ const char *bench_unit(void)
 	return bench.icount < 0 ? "ns" : "insn";
 }
 
+void bench_tell(const char *name, int ret, const struct reason *why)
+{
+	bench.failed += !!ret;
+	bench.passed += !ret;
+	printf("%s %s%s%s\n", ret ? "FAIL" : "ok  ", name, ret ? ": " : "", ret ? why->text : "");
+	fflush(stdout);
+}
+
 void bench_json_end(void)
 {
 	if (!bench.json)

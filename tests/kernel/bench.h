@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What all benches have: options, results as JSON, a count of passed and failed at the end. */
+/*
+ * What all benches have, and tests that measure too: options, results as JSON, a count of passed
+ * and failed at the end.
+ */
 #ifndef BENCH_H
 #define BENCH_H
 
@@ -7,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+
+struct reason;
 
 extern struct bench {
 	FILE *json;			/* NULL without --json */
@@ -41,6 +46,9 @@ bool bench_wants(const char *name);
 /* Time as it is told: instructions where the guest counts them. */
 unsigned long long bench_value(uint64_t ns);
 const char *bench_unit(void);		/* "insn" or "ns" */
+
+/* A line for a test that is done, and its count: with @why it failed if @ret is not 0. */
+void bench_tell(const char *name, int ret, const struct reason *why);
 
 /* The end of a JSON object that is a result. */
 void bench_json_end(void);

@@ -9,7 +9,6 @@
  * with "N passed, N failed, N skipped".
  */
 #include <errno.h>
-#include <getopt.h>
 #include <linux/capability.h>
 #include <rdma/ib_user_ioctl_verbs.h>
 #include <signal.h>
@@ -20,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "caps.h"
 #include "charge.h"
 #include "func_time.h"
@@ -211,22 +211,13 @@ static int run_one(const struct test *test, struct reason *why)
 
 static int run_tests(void)
 {
-	unsigned int passed = 0, failed = 0;
-
 	for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
 		struct reason why;
+		int ret = run_one(&tests[i], &why);
 
-		if (run_one(&tests[i], &why)) {
-			failed++;
-			printf("FAIL %s: %s\n", tests[i].name, why.text);
-		} else {
-			passed++;
-			printf("ok   %s\n", tests[i].name);
-		}
-		fflush(stdout);
+		bench_tell(tests[i].name, ret, &why);
 	}
-	printf("%u passed, %u failed, 0 skipped\n", passed, failed);
-	return failed ? 1 : 0;
+	return bench_end();
 }
 
 /* --- what it takes ------------------------------------------------------ */
@@ -242,7 +233,7 @@ static const struct {
 
 #define PINNING		"ib_umem_get_desc"
 
-static void bench(const char *name, const struct memory *mem, int shift, FILE *json)
+static void measure(const char *name, const struct memory *mem)
 {
 	uint64_t whole = UINT64_MAX, back = UINT64_MAX, pinning = UINT64_MAX, t[4];
 
@@ -271,19 +262,19 @@ static void bench(const char *name, const struct memory *mem, int shift, FILE *j
 		if (t[3] - t[2] < back)
 			back = t[3] - t[2];
 	}
-	whole >>= shift;
-	back >>= shift;
-	pinning >>= shift;
+	whole >>= bench.icount;
+	back >>= bench.icount;
+	pinning >>= bench.icount;
 	printf("%s register %llu, of that pinning %llu, unregister %llu\n", name,
 	       (unsigned long long)whole, (unsigned long long)pinning, (unsigned long long)back);
-	if (json)
-		fprintf(json, "{\"type\": \"users\", \"name\": \"%s\", \"result\": \"ok\", "
+	if (bench.json)
+		fprintf(bench.json, "{\"type\": \"users\", \"name\": \"%s\", \"result\": \"ok\", "
 			"\"register_insn\": %llu, \"pin_insn\": %llu, \"unregister_insn\": %llu}\n",
 			name, (unsigned long long)whole, (unsigned long long)pinning,
 			(unsigned long long)back);
 }
 
-static int run_benches(int shift, FILE *json)
+static int run_benches(void)
 {
 	struct reason why;
 
@@ -294,43 +285,26 @@ static int run_benches(int shift, FILE *json)
 
 		if (memory_map(&mem, &benches[i].layout, &why))
 			die("%s: %s", benches[i].name, why.text);
-		bench(benches[i].name, &mem, shift, json);
+		measure(benches[i].name, &mem);
 		memory_unmap(&mem);
+		bench.passed++;
 	}
 	rdma_dev_close(&dev);
-	return 0;
+	return bench_end();
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "icount", required_argument, NULL, 'i' },
-		{ "json", required_argument, NULL, 'j' },
-		{ "make", no_argument, NULL, 'm' },
+	static bool only_make;
+	static const struct bench_option options[] = {
+		{ "make", NULL, "only make the device, for others", .flag = &only_make },
 		{ }
 	};
-	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
-	int option, ret, shift = -1;
-	bool only_make = false;
-	FILE *json = NULL;
 	struct reason why;
+	int ret;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option == 'i') {
-			shift = atoi(optarg);
-		} else if (option == 'j') {
-			json = fopen(optarg, "ae");
-			if (!json)
-				die("%s: %s", optarg, strerror(errno));
-		} else if (option == 'm') {
-			only_make = true;
-		} else {
-			fputs("usage: rdma_mr [--icount SHIFT] [--json FILE] | --make\n", stderr);
-			return 2;
-		}
-	}
-	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
-		die("cannot raise RLIMIT_MEMLOCK: %s", strerror(errno));
+	bench_options(argc, argv, NULL, options);
+	bench_unlimit();
 	ret = rdma_dev_make(&why);
 	if (ret) {
 		printf("%s\n", why.text);
@@ -338,8 +312,5 @@ int main(int argc, char **argv)
 	}
 	if (only_make)
 		return 0;
-	ret = shift >= 0 ? run_benches(shift, json) : run_tests();
-	if (json && fclose(json))
-		die("writing JSON: %s", strerror(errno));
-	return ret;
+	return bench.icount >= 0 ? run_benches() : run_tests();
 }

@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "layouts.h"
 #include "vmstat.h"
 
@@ -148,8 +149,6 @@ static const struct test {
 
 int main(void)
 {
-	unsigned int passed = 0, failed = 0;
-
 	for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
 		struct vmstat start;
 		struct memory mem;
@@ -162,15 +161,7 @@ int main(void)
 			ret = tests[i].run(&mem, &why);
 			memory_unmap(&mem);
 		}
-		if (ret || vmstat_balanced(&start, &why)) {
-			failed++;
-			printf("FAIL %s: %s\n", tests[i].name, why.text);
-		} else {
-			passed++;
-			printf("ok   %s\n", tests[i].name);
-		}
-		fflush(stdout);
+		bench_tell(tests[i].name, ret ? ret : vmstat_balanced(&start, &why), &why);
 	}
-	printf("%u passed, %u failed, 0 skipped\n", passed, failed);
-	return failed ? 1 : 0;
+	return bench_end();
 }

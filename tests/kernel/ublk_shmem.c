@@ -10,7 +10,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <liburing.h>
 #include <linux/memfd.h>
 #include <linux/ublk_cmd.h>
@@ -20,12 +19,12 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "caps.h"
 #include "charge.h"
 #include "func_time.h"
@@ -583,8 +582,6 @@ static int run_one(const struct test *test, struct reason *why)
 
 static int run_tests(void)
 {
-	unsigned int passed = 0, failed = 0;
-
 	for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
 		struct reason why;
 		int ret = run_one(&tests[i], &why);
@@ -593,14 +590,9 @@ static int run_tests(void)
 			printf("%s\n", why.text);
 			return SKIPPED;
 		}
-		failed += !!ret;
-		passed += !ret;
-		printf("%s %s%s%s\n", ret ? "FAIL" : "ok  ", tests[i].name, ret ? ": " : "",
-		       ret ? why.text : "");
-		fflush(stdout);
+		bench_tell(tests[i].name, ret, &why);
 	}
-	printf("%u passed, %u failed, 0 skipped\n", passed, failed);
-	return failed ? 1 : 0;
+	return bench_end();
 }
 
 /* --- what it takes ------------------------------------------------------ */
@@ -623,8 +615,7 @@ static uint64_t ran_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-static void bench(const char *name, const struct memory *mem, bool tell_frozen, int shift,
-		  FILE *json)
+static void measure(const char *name, const struct memory *mem, bool tell_frozen)
 {
 	uint64_t both = UINT64_MAX, frozen = 0, start, end;
 
@@ -647,20 +638,20 @@ static void bench(const char *name, const struct memory *mem, bool tell_frozen, 
 		else if (end - start < both)
 			both = end - start;
 	}
-	printf("%s register and unregister %llu", name, (unsigned long long)(both >> shift));
+	printf("%s register and unregister %llu", name, (unsigned long long)(both >> bench.icount));
 	if (tell_frozen)
-		printf(", frozen for %llu", (unsigned long long)(frozen >> shift));
+		printf(", frozen for %llu", (unsigned long long)(frozen >> bench.icount));
 	printf("\n");
-	if (!json)
+	if (!bench.json)
 		return;
-	fprintf(json, "{\"type\": \"users\", \"name\": \"%s\", \"result\": \"ok\", "
-		"\"both_insn\": %llu", name, (unsigned long long)(both >> shift));
+	fprintf(bench.json, "{\"type\": \"users\", \"name\": \"%s\", \"result\": \"ok\", "
+		"\"both_insn\": %llu", name, (unsigned long long)(both >> bench.icount));
 	if (tell_frozen)
-		fprintf(json, ", \"frozen_insn\": %llu", (unsigned long long)(frozen >> shift));
-	fprintf(json, "}\n");
+		fprintf(bench.json, ", \"frozen_insn\": %llu", (unsigned long long)(frozen >> bench.icount));
+	fprintf(bench.json, "}\n");
 }
 
-static int run_benches(int shift, FILE *json)
+static int run_benches(void)
 {
 	bool tell_frozen;
 	struct reason why;
@@ -676,40 +667,19 @@ static int run_benches(int shift, FILE *json)
 
 		if (memory_map(&mem, &benches[i].layout, &why))
 			die("%s: %s", benches[i].name, why.text);
-		bench(benches[i].name, &mem, tell_frozen, shift, json);
+		measure(benches[i].name, &mem, tell_frozen);
 		memory_unmap(&mem);
+		bench.passed++;
 	}
 	device_stop();
-	return device_remove(&why);
+	if (device_remove(&why))
+		die("%s", why.text);
+	return bench_end();
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "icount", required_argument, NULL, 'i' },
-		{ "json", required_argument, NULL, 'j' },
-		{ }
-	};
-	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
-	int option, ret, shift = -1;
-	FILE *json = NULL;
-
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option == 'i') {
-			shift = atoi(optarg);
-		} else if (option == 'j') {
-			json = fopen(optarg, "ae");
-			if (!json)
-				die("%s: %s", optarg, strerror(errno));
-		} else {
-			fputs("usage: ublk_shmem [--icount SHIFT] [--json FILE]\n", stderr);
-			return 2;
-		}
-	}
-	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
-		die("cannot raise RLIMIT_MEMLOCK: %s", strerror(errno));
-	ret = shift >= 0 ? run_benches(shift, json) : run_tests();
-	if (json && fclose(json))
-		die("writing JSON: %s", strerror(errno));
-	return ret;
+	bench_options(argc, argv, NULL, NULL);
+	bench_unlimit();
+	return bench.icount >= 0 ? run_benches() : run_tests();
 }

@@ -13,7 +13,6 @@
 #include <linux/io_uring/zcrx.h>
 
 #include <errno.h>
-#include <getopt.h>
 #include <liburing.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -24,6 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "caps.h"
 #include "charge.h"
 #include "func_time.h"
@@ -397,24 +397,16 @@ static const struct test {
 
 static int run_tests(void)
 {
-	unsigned int passed = 0, failed = 0;
-
 	for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
 		struct vmstat start;
 		struct reason why;
+		int ret;
 
 		vmstat_start(&start);
-		if (tests[i].run(&tests[i].layout, &why) || vmstat_balanced(&start, &why)) {
-			failed++;
-			printf("FAIL %s: %s\n", tests[i].name, why.text);
-		} else {
-			passed++;
-			printf("ok   %s\n", tests[i].name);
-		}
-		fflush(stdout);
+		ret = tests[i].run(&tests[i].layout, &why);
+		bench_tell(tests[i].name, ret ? ret : vmstat_balanced(&start, &why), &why);
 	}
-	printf("%u passed, %u failed, 0 skipped\n", passed, failed);
-	return failed ? 1 : 0;
+	return bench_end();
 }
 
 /* --- what it takes ------------------------------------------------------ */
@@ -427,7 +419,7 @@ static const struct {
 	{ "zcrx/4k", { .backing = BACKING_4K, .size = GIB } },
 };
 
-static void bench(const char *name, const struct memory *mem, int shift, FILE *json)
+static void measure(const char *name, const struct memory *mem)
 {
 	uint64_t least = UINT64_MAX, import = 0, start, end;
 
@@ -454,14 +446,14 @@ static void bench(const char *name, const struct memory *mem, int shift, FILE *j
 		settle();
 	}
 	printf("%s register %llu, of that pin and charge %llu\n", name,
-	       (unsigned long long)(least >> shift), (unsigned long long)(import >> shift));
-	if (json)
-		fprintf(json, "{\"type\": \"users\", \"name\": \"%s\", \"result\": \"ok\", "
+	       (unsigned long long)(least >> bench.icount), (unsigned long long)(import >> bench.icount));
+	if (bench.json)
+		fprintf(bench.json, "{\"type\": \"users\", \"name\": \"%s\", \"result\": \"ok\", "
 			"\"register_insn\": %llu, \"pin_insn\": %llu}\n", name,
-			(unsigned long long)(least >> shift), (unsigned long long)(import >> shift));
+			(unsigned long long)(least >> bench.icount), (unsigned long long)(import >> bench.icount));
 }
 
-static int run_benches(int shift, FILE *json)
+static int run_benches(void)
 {
 	struct reason why;
 
@@ -474,39 +466,16 @@ static int run_benches(int shift, FILE *json)
 
 		if (memory_map(&mem, &benches[i].layout, &why))
 			die("%s: %s", benches[i].name, why.text);
-		bench(benches[i].name, &mem, shift, json);
+		measure(benches[i].name, &mem);
 		memory_unmap(&mem);
+		bench.passed++;
 	}
-	return 0;
+	return bench_end();
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "icount", required_argument, NULL, 'i' },
-		{ "json", required_argument, NULL, 'j' },
-		{ }
-	};
-	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
-	int option, ret, shift = -1;
-	FILE *json = NULL;
-
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option == 'i') {
-			shift = atoi(optarg);
-		} else if (option == 'j') {
-			json = fopen(optarg, "ae");
-			if (!json)
-				die("%s: %s", optarg, strerror(errno));
-		} else {
-			fputs("usage: zcrx_area [--icount SHIFT] [--json FILE]\n", stderr);
-			return 2;
-		}
-	}
-	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
-		die("cannot raise RLIMIT_MEMLOCK: %s", strerror(errno));
-	ret = shift >= 0 ? run_benches(shift, json) : run_tests();
-	if (json && fclose(json))
-		die("writing JSON: %s", strerror(errno));
-	return ret;
+	bench_options(argc, argv, NULL, NULL);
+	bench_unlimit();
+	return bench.icount >= 0 ? run_benches() : run_tests();
 }
