@@ -46,6 +46,12 @@ static struct io_target targets[MAX_TARGETS];
 static unsigned int nr_targets, passed, failed;
 static enum corrupt corrupt;
 static uint64_t ios, bytes;
+/*
+ * Parts end in the middle of pages, but not of blocks: a device that takes no such gaps cannot
+ * have a bio split there.
+ */
+static bool whole_blocks;
+static const char *fs_type = "ext4";
 
 static void result(const char *what, int ret, const struct reason *why)
 {
@@ -149,12 +155,16 @@ static void add_target(const char *path, uint64_t size)
 		die("too many targets");
 	if (io_target_open(&targets[nr_targets++], path, size, &why))
 		die("%s", why.text);
+	if (whole_blocks)
+		targets[nr_targets - 1].mem_align = targets[nr_targets - 1].block;
 }
 
 static const char *parse_options(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "fs-device", required_argument, NULL, 'f' },
+		{ "fs-type", required_argument, NULL, 't' },
+		{ "whole-blocks", no_argument, NULL, 'w' },
 		{ "corrupt", required_argument, NULL, 'c' },
 		{ }
 	};
@@ -164,12 +174,17 @@ static const char *parse_options(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == 'f')
 			fs = optarg;
+		else if (c == 't')
+			fs_type = optarg;
+		else if (c == 'w')
+			whole_blocks = true;
 		else if (c == 'c' && !strcmp(optarg, "memory"))
 			corrupt = CORRUPT_MEMORY;
 		else if (c == 'c' && !strcmp(optarg, "device"))
 			corrupt = CORRUPT_DEVICE;
 		else
-			die("usage: dio_verify [--fs-device EXT4] [--corrupt memory|device] DEVICE...\n"
+			die("usage: dio_verify [--fs-device DEVICE] [--fs-type NAME]\n"
+			    "                  [--whole-blocks] [--corrupt memory|device] DEVICE...\n"
 			    "They are written to.");
 	}
 	for (; optind < argc; optind++)
@@ -183,7 +198,7 @@ int main(int argc, char **argv)
 	struct reason why;
 
 	if (fs) {
-		if (mount(fs, "/mnt", "ext4", 0, NULL))
+		if (mount(fs, "/mnt", fs_type, 0, NULL))
 			die("mounting %s: %s", fs, strerror(errno));
 		add_target(FS_FILE, 16 * MIB);
 	}

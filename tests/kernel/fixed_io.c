@@ -135,7 +135,7 @@ static unsigned int cut(const struct io_target *target, char *addr, size_t len, 
 	return nr;
 }
 
-/* How a transfer is made; in turns, and what is vectored of one part to four that follow each other. */
+/* How transfers are made, in turns; with a vector in one part to four that follow each other. */
 static const struct call {
 	const char *name[2];		/* reading, writing */
 	int op[2];			/* of the ring; SYSTEM_CALL: preadv(2), pwritev(2) */
