@@ -369,7 +369,7 @@ static int run_zeros(const struct io_target *target, int advice, size_t touch, s
 	return ret ? ret : vmstat_balanced(&before, why);
 }
 
-/* A part across each boundary of folios, more of them than a bio takes, at small and large offsets. */
+/* A part across each boundary of folios, more of them than a bio takes; from bytes to a page. */
 static int run_across(const struct io_target *target, const struct layout *layout,
 		      struct reason *why)
 {
