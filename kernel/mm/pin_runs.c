@@ -578,7 +578,8 @@ static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
 
 	if (!(gup_flags & FOLL_FAST_ONLY))
 		might_lock_read(&current->mm->mmap_lock);
-	if (gup_signal_pending(gup_flags))
+	/* For long it may be much, and one of many calls. */
+	if (gup_flags & FOLL_LONGTERM && gup_signal_pending(gup_flags))
 		return -EINTR;
 	gup_flags |= FOLL_PIN;
 
@@ -623,7 +624,8 @@ static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
  * what is in it; if a page could not be pinned, that call returns the error.
  *
  * Interrupts are off for a bounded number of page table entries at a time, and
- * a fatal signal ends the call, as does any signal with FOLL_INTERRUPTIBLE.
+ * a fatal signal ends the call where it would go on or wait, as does any signal
+ * with FOLL_INTERRUPTIBLE. With FOLL_LONGTERM it ends a call at once.
  *
  * The runs have to be released with unpin_user_runs(), also if the caller gives
  * up halfway.

@@ -307,6 +307,13 @@ BOUNDS = {
         ("mixed/null_blk/READ_FIXED/1x1048576", "mixed/null_blk/READ_FIXED/1x1048576", 0.12),
         *((f"{buffer}/null_blk/READV_FIXED/{segments}x4096",) * 2 + (0.93,)
           for buffer in ("thp", "mixed") for segments in (64, 256, 1024)),
+        # Direct I/O that is not registered, whose bvecs are runs
+        *((f"thp/{target}/{op}/1x{size}",) * 2 + (bound,)
+          for target in ("null_blk", "ext4") for op in ("READ", "WRITE")
+          for size, bound in ((4096, 1), (65536, 0.9), (1048576, 0.6))),
+        *((f"4k/{target}/{op}/1x{size}",) * 2 + (1,)
+          for target in ("null_blk", "ext4") for op in ("READ", "WRITE")
+          for size in (4096, 65536, 1048576)),
     ),
 }
 
@@ -425,6 +432,9 @@ def beside_4k(parts):
 
 # What a user of large or scattered transfers has from the series, and where there is nothing
 README_TRANSFERS = (
+    ("READ 4K, not registered", "READ/1x4096"),
+    ("READ 64K, not registered", "READ/1x65536"),
+    ("READ 1M, not registered", "READ/1x1048576"),
     ("READ 516K, not registered", "READ/1x528384"),
     ("READ_FIXED 516K", "READ_FIXED/1x528384"),
     ("READ_FIXED 1M", "READ_FIXED/1x1048576"),

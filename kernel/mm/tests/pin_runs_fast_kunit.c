@@ -484,7 +484,10 @@ static void section_is_bounded(struct kunit *test)
 	unpin_user_runs(&runs, UNPIN_CLEAN);
 }
 
-/* A fatal signal ends a call between two sections, and the next one at once. */
+/*
+ * A fatal signal ends a call between two sections, and the next one at once if that is
+ * for long: but not what is for one transfer of many that belong together.
+ */
 static void fatal_signal(struct kunit *test)
 {
 	unsigned long nr = 4 * GUP_SECTION_ENTRIES;
@@ -492,21 +495,24 @@ static void fatal_signal(struct kunit *test)
 	u32 bytes = nr * sizeof(u64);
 	void *buf = alloc_buffer(test, bytes);
 	struct pin_runs runs;
-	long ret, next;
+	long ret, next, brief;
 
 	pin_runs_init(&runs, buf, bytes);
 	fake_reset();
 	fake.kill_at = 1;
 	ret = pin_user_runs_fast(addr, nr, FOLL_WRITE, GFP_KERNEL, &runs);
-	next = pin_user_runs_fast(addr + ret * PAGE_SIZE, 1, FOLL_WRITE, GFP_KERNEL, &runs);
+	addr += ret * PAGE_SIZE;
+	next = pin_user_runs_fast(addr, 1, FOLL_WRITE | FOLL_LONGTERM, GFP_KERNEL, &runs);
+	brief = pin_user_runs_fast(addr, 1, FOLL_WRITE, GFP_KERNEL, &runs);
 	sigdelset(&current->pending.signal, SIGKILL);
 	clear_tsk_thread_flag(current, TIF_SIGPENDING);
 
-	KUNIT_EXPECT_EQ(test, fake.sections, 2);
+	KUNIT_EXPECT_EQ(test, fake.sections, 3);
 	KUNIT_EXPECT_GT(test, ret, 0);
 	KUNIT_EXPECT_LE(test, ret, 2 * GUP_SECTION_ENTRIES);
-	KUNIT_EXPECT_EQ(test, runs.nr, ret);
 	KUNIT_EXPECT_EQ(test, next, -EINTR);
+	KUNIT_EXPECT_EQ(test, brief, 1);
+	KUNIT_EXPECT_EQ(test, runs.nr, ret + 1);
 	unpin_user_runs(&runs, UNPIN_CLEAN);
 }
 
