@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "fixed_io.h"
@@ -13,6 +14,7 @@
 #include "uring.h"
 
 #define GUARD		(4 * KIB)	/* bytes watched left and right of a transfer */
+#define SYSTEM_CALL	-1
 
 int io_target_open(struct io_target *target, const char *path, uint64_t size, struct reason *why)
 {
@@ -133,41 +135,67 @@ static unsigned int cut(const struct io_target *target, char *addr, size_t len, 
 	return nr;
 }
 
-/* Every other transfer is vectored, of one part to four that follow each other. */
-static int run_fixed(struct fixed_io *io, const struct io_target *target,
-		     const struct transfer *t, bool write, struct reason *why)
+/* How transfers are made, in turns; with a vector in one part to four that follow each other. */
+static const struct call {
+	const char *name[2];		/* reading, writing */
+	int op[2];			/* of the ring; SYSTEM_CALL: preadv(2), pwritev(2) */
+	bool vectored;
+} registered[] = {
+	{ { "READ_FIXED", "WRITE_FIXED" }, { IORING_OP_READ_FIXED, IORING_OP_WRITE_FIXED }, false },
+	{ { "READV_FIXED", "WRITEV_FIXED" }, { URING_OP_READV_FIXED, URING_OP_WRITEV_FIXED }, true },
+}, unregistered[] = {
+	{ { "READ", "WRITE" }, { IORING_OP_READ, IORING_OP_WRITE }, false },
+	{ { "READV", "WRITEV" }, { IORING_OP_READV, IORING_OP_WRITEV }, true },
+	{ { "preadv", "pwritev" }, { SYSTEM_CALL, SYSTEM_CALL }, true },
+};
+
+static const struct call *next_call(const struct fixed_io *io, unsigned int *nr_parts)
 {
-	unsigned int turn = (unsigned int)(io->ios / 2 % 8), nr;
-	const char *name = turn < 4 ? write ? "WRITE_FIXED" : "READ_FIXED" :
-				      write ? "WRITEV_FIXED" : "READV_FIXED";
-	struct io_uring_sqe *sqe = io_uring_get_sqe(io->ring);
-	struct io_uring_cqe *cqe;
+	uint64_t turn = io->ios / 2;
+
+	*nr_parts = (unsigned int)(turn % 4 + 1);
+	return io->unregistered ? &unregistered[turn / 4 % ARRAY_SIZE(unregistered)] :
+				  &registered[turn / 4 % ARRAY_SIZE(registered)];
+}
+
+static int run_call(const struct fixed_io *io, const struct call *call, bool write, int fd,
+		    const struct iovec *iov, unsigned int nr, uint64_t device)
+{
+	struct io_uring_sqe *sqe;
+	ssize_t ret;
+
+	if (call->op[write] == SYSTEM_CALL) {
+		ret = write ? pwritev(fd, iov, (int)nr, (off_t)device) :
+			      preadv(fd, iov, (int)nr, (off_t)device);
+		return ret < 0 ? -errno : (int)ret;
+	}
+	sqe = io_uring_get_sqe(io->ring);
+	if (!sqe)
+		return -EBUSY;
+	if (call->vectored)
+		io_uring_prep_rw(call->op[write], sqe, fd, iov, nr, device);
+	else
+		io_uring_prep_rw(call->op[write], sqe, fd, iov->iov_base,
+				 (unsigned int)iov->iov_len, device);
+	if (!io->unregistered)
+		sqe->buf_index = (__u16)io->buf_index;
+	return uring_one(io->ring);
+}
+
+static int run_transfer(const struct fixed_io *io, const struct io_target *target,
+			const struct transfer *t, bool write, struct reason *why)
+{
+	unsigned int nr;
+	const struct call *call = next_call(io, &nr);
 	struct iovec iov[4];
 	int ret;
 
-	if (!sqe)
-		return because(why, "no free submission queue entry");
-	if (turn < 4) {
-		io_uring_prep_rw(write ? IORING_OP_WRITE_FIXED : IORING_OP_READ_FIXED, sqe,
-				 target->fd, io->memory + t->off, (unsigned int)t->len, t->device);
-	} else {
-		nr = cut(target, io->memory + t->off, t->len, turn - 3, iov);
-		io_uring_prep_rw(write ? URING_OP_WRITEV_FIXED : URING_OP_READV_FIXED, sqe,
-				 target->fd, iov, nr, t->device);
-	}
-	sqe->buf_index = (__u16)io->buf_index;
-	ret = io_uring_submit_and_wait(io->ring, 1);
-	if (ret != 1)
-		return because(why, "submitting %s: %s", name, strerror(-ret));
-	ret = io_uring_wait_cqe(io->ring, &cqe);
-	if (ret)
-		return because(why, "waiting for %s: %s", name, strerror(-ret));
-	ret = cqe->res;
-	io_uring_cqe_seen(io->ring, cqe);
+	nr = cut(target, io->memory + t->off, t->len, call->vectored ? nr : 1, iov);
+	ret = run_call(io, call, write, target->fd, iov, nr, t->device);
 	if (ret < 0)
-		return because(why, "%s: %s", name, strerror(-ret));
+		return because(why, "%s: %s", call->name[write], strerror(-ret));
 	if ((size_t)ret != t->len)
-		return because(why, "%s: %d of %zu bytes", name, ret, t->len);
+		return because(why, "%s: %d of %zu bytes", call->name[write], ret, t->len);
 	return 0;
 }
 
@@ -195,7 +223,7 @@ static int check_write(struct fixed_io *io, const struct io_target *target,
 
 	fill_around(bounce, t, t->device_guard, t->device_guard, old, old);
 	fill_around(data, t, t->mem_left, t->mem_right, seed, guard);
-	if (run_plain(io, target, t, true, why) || run_fixed(io, target, t, true, why) ||
+	if (run_plain(io, target, t, true, why) || run_transfer(io, target, t, true, why) ||
 	    run_plain(io, target, t, false, why))
 		return -1;
 	if (io->corrupt == CORRUPT_DEVICE) {
@@ -203,10 +231,10 @@ static int check_write(struct fixed_io *io, const struct io_target *target,
 		io->corrupt = CORRUPT_NOTHING;
 	}
 	if (check_around(bounce, t, t->device_guard, t->device_guard, seed, old,
-			 "target after WRITE_FIXED", why))
+			 "target after writing", why))
 		return -1;
 	return check_around(data, t, t->mem_left, t->mem_right, seed, guard,
-			    "memory after WRITE_FIXED", why);
+			    "memory after writing", why);
 }
 
 static int check_read(struct fixed_io *io, const struct io_target *target,
@@ -217,14 +245,14 @@ static int check_read(struct fixed_io *io, const struct io_target *target,
 
 	fill_around(bounce, t, t->device_guard, t->device_guard, seed, guard);
 	fill_around(data, t, t->mem_left, t->mem_right, old, old);
-	if (run_plain(io, target, t, true, why) || run_fixed(io, target, t, false, why))
+	if (run_plain(io, target, t, true, why) || run_transfer(io, target, t, false, why))
 		return -1;
 	if (io->corrupt == CORRUPT_MEMORY) {
 		data[t->len / 2] ^= 0x10;
 		io->corrupt = CORRUPT_NOTHING;
 	}
 	return check_around(data, t, t->mem_left, t->mem_right, seed, old,
-			    "memory after READ_FIXED", why);
+			    "memory after reading", why);
 }
 
 /* Places transfers one after the other, so that neighbours on the target are old data. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * READ_FIXED and WRITE_FIXED through a registered buffer, and the same in parts with READV_FIXED
- * and WRITEV_FIXED, checked against plain pread and pwrite of another buffer. Every transfer has
- * data of its own (see pattern.h).
+ * and WRITEV_FIXED; or the same of memory that is not registered, with requests and system calls.
+ * Checked against plain pread and pwrite of another buffer. Every transfer has data of its own
+ * (see pattern.h).
  */
 #ifndef TESTS_KERNEL_FIXED_IO_H
 #define TESTS_KERNEL_FIXED_IO_H
@@ -29,14 +30,15 @@ void io_target_close(struct io_target *target);
 /* Where a byte is flipped on purpose, to see the check fail. */
 enum corrupt {
 	CORRUPT_NOTHING,
-	CORRUPT_MEMORY,			/* after READ_FIXED */
-	CORRUPT_DEVICE,			/* after WRITE_FIXED */
+	CORRUPT_MEMORY,			/* after reading */
+	CORRUPT_DEVICE,			/* after writing */
 };
 
 struct fixed_io {
 	struct io_uring *ring;
+	bool unregistered;		/* no buffer of the ring, but any memory */
 	unsigned int buf_index;
-	char *memory;			/* accessible memory that holds the registered buffer */
+	char *memory;			/* accessible memory that holds the buffer */
 	size_t memory_size;
 	char *bounce;			/* from fixed_io_init() */
 	enum corrupt corrupt;		/* at the next transfer, then reset */

@@ -19,6 +19,7 @@
 
 #include "caps.h"
 #include "charge.h"
+#include "dax.h"
 #include "pattern.h"
 #include "regbuf_errors.h"
 #include "vmstat.h"
@@ -208,27 +209,6 @@ static void open_env(struct env *env)
 		die("memfd_create: %s", strerror(errno));
 }
 
-/* The same image as on the other device, on persistent memory, where files are memory. */
-static void mount_dax(const char *device, const char *image)
-{
-	static char buf[MIB];
-	ssize_t len;
-	int from = open(image, O_RDONLY | O_CLOEXEC), to = open(device, O_WRONLY | O_CLOEXEC);
-
-	if (from < 0 || to < 0)
-		die("%s, %s: %s", image, device, strerror(errno));
-	while ((len = read(from, buf, sizeof(buf))) > 0)
-		if (write(to, buf, (size_t)len) != len)
-			die("%s: %s", device, strerror(errno));
-	close(from);
-	if (close(to) || fsync(to) < 0)
-		errno = 0;
-	if ((mkdir(DAX_DIR, 0700) && errno != EEXIST) ||
-	    mount(device, DAX_DIR, "ext4", 0, "dax=always"))
-		die("mounting %s with dax: %s", device, strerror(errno));
-	dax_dir = DAX_DIR;
-}
-
 static void parse_options(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -259,8 +239,10 @@ static void parse_options(int argc, char **argv)
 	}
 	if (!fs)
 		die("no --fs-device");
-	if (dax)
-		mount_dax(dax, fs);
+	if (dax) {
+		mount_dax(dax, fs, DAX_DIR);
+		dax_dir = DAX_DIR;
+	}
 	if (mount(fs, "/mnt", "ext4", 0, NULL))
 		die("mounting %s: %s", fs, strerror(errno));
 	fs_dir = "/mnt";

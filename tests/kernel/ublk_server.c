@@ -224,6 +224,8 @@ static void start_request(struct ublk_server *server, unsigned int tag)
 	const struct ublksrv_io_desc *desc = descriptor(server, tag);
 	unsigned int op = desc->op_flags & 0xff;
 
+	while (atomic_load(&server->hold))
+		usleep(1000);
 	server->requests++;
 	server->tags[tag] = (struct ublk_tag){ };
 	if (op != UBLK_IO_OP_READ && op != UBLK_IO_OP_WRITE)

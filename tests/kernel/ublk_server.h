@@ -21,6 +21,8 @@ struct ublk_server {
 	int file;
 	size_t size;
 	bool auto_register;		/* by the driver, not by a command for each request */
+	/* Requests wait until it is false again. */
+	atomic_bool hold;
 	/* Requests are not served: see ublk_server_probe(). */
 	atomic_bool probe;
 	unsigned int probe_slot;
