@@ -314,6 +314,8 @@ static unsigned int cq_entries(const struct regbuf *rb)
 		entries += depth;
 	if (rb->o->churn || rb->o->churn_rate)
 		entries += 2 * rb->o->churn_slots;
+	if (rb->o->reg_op == REGBUF_OP_SQE)
+		entries++;
 	return entries > 32768 ? 32768 : entries;
 }
 
@@ -348,6 +350,8 @@ static int init_ring(struct regbuf *rb)
 		IORING_SETUP_COOP_TASKRUN,
 	};
 	const struct regbuf_options *o = rb->o;
+	/* One for each io_u, and one for what registers beside them */
+	const unsigned int entries = rb->td->o.iodepth + (o->reg_op == REGBUF_OP_SQE);
 	struct io_uring_params p;
 	unsigned int flags, i;
 	int ret;
@@ -371,7 +375,7 @@ static int init_ring(struct regbuf *rb)
 		p.flags = flags;
 		p.cq_entries = cq_entries(rb);
 		p.sq_thread_cpu = o->sqthread_poll_cpu;
-		ret = queue_init(rb->td->o.iodepth, &rb->ring, &p);
+		ret = queue_init(entries, &rb->ring, &p);
 		if (ret != -EINVAL || i == ARRAY_LEN(droppable))
 			break;
 		flags &= ~droppable[i];

@@ -11,10 +11,7 @@
 #include "fio.h"
 
 #include "io.h"
-
-/* <linux/io_uring.h> since 6.15 */
-#define OP_READV_FIXED		60
-#define OP_WRITEV_FIXED		61
+#include "uapi.h"
 
 /* <linux/blkdev.h> since 6.12 */
 #ifndef BLOCK_URING_CMD_DISCARD
@@ -148,8 +145,8 @@ static void spoil_request(struct regbuf *rb, struct io_u *io_u, struct io_uring_
 static void prep_fixed(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *sqe)
 {
 	static const uint8_t op[2][2] = {
-		{ IORING_OP_READ_FIXED, OP_READV_FIXED },
-		{ IORING_OP_WRITE_FIXED, OP_WRITEV_FIXED },
+		{ IORING_OP_READ_FIXED, URING_EXT_OP_READV_FIXED },
+		{ IORING_OP_WRITE_FIXED, URING_EXT_OP_WRITEV_FIXED },
 	};
 	const bool vector = rb->o->segments > 1;
 
@@ -337,6 +334,9 @@ static bool is_time(struct regbuf *rb)
 /* After @nr I/Os were submitted; nothing is queued at this point. */
 static int churn_after(struct regbuf *rb, unsigned int nr)
 {
+	/* One request after the other */
+	if (rb->request.sent)
+		return 0;
 	if (rb->o->churn_rate) {
 		if (!is_time(rb))
 			return 0;
@@ -535,6 +535,10 @@ static unsigned int reap(struct regbuf *rb, unsigned int events, unsigned int ma
 			regbuf_tag_seen(rb, cqe->user_data);
 			continue;
 		}
+		if (cqe->user_data == REGBUF_REQUEST) {
+			regbuf_request_seen(rb, cqe->res);
+			continue;
+		}
 		io_u = (struct io_u *)(uintptr_t)cqe->user_data;
 		res = cqe->res;
 		if (rb->socket >= 0 && !regbuf_send_done(rb, io_u, cqe, &res))
@@ -547,6 +551,8 @@ static unsigned int reap(struct regbuf *rb, unsigned int events, unsigned int ma
 	io_uring_smp_store_release(cq->khead, head);
 	if (events != before) {
 		rb->in_flight -= events - before;
+		if (rb->request.sent)
+			rb->request.beside += events - before;
 		/* Only now can it be the last */
 		if (!rb->in_flight && rb->io.first)
 			rb->io.last = regbuf_now();
@@ -575,6 +581,11 @@ int regbuf_io_getevents(struct thread_data *td, unsigned int min, unsigned int m
 
 	for (;;) {
 		events = reap(rb, events, max);
+		ret = regbuf_slots_replaced(rb);
+		if (ret) {
+			td_verror(td, ret, "registering slots again");
+			return -ret;
+		}
 		/* With nothing to wait for, completions still come with an enter */
 		if (events >= min && (events || entered))
 			return events;
@@ -596,6 +607,20 @@ struct io_u *regbuf_io_event(struct thread_data *td, int event)
 	struct regbuf *rb = td->io_ops_data;
 
 	return rb->events[event];
+}
+
+int regbuf_io_wait_request(struct regbuf *rb)
+{
+	int ret;
+
+	for (;;) {
+		reap(rb, 0, rb->td->o.iodepth);
+		if (!rb->request.sent)
+			return 0;
+		ret = io_uring_enter(rb->ring.ring_fd, 0, 1, IORING_ENTER_GETEVENTS, NULL);
+		if (ret < 0 && ret != -EAGAIN && ret != -EINTR && ret != -EBUSY)
+			return ret;
+	}
 }
 
 /* Take what tags have come, so that they do not pile up. */

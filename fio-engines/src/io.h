@@ -27,6 +27,8 @@ void regbuf_io_set_place(struct regbuf *rb, struct io_u *io_u, uint64_t place);
 bool regbuf_io_keeps_data(const struct thread_data *td);
 /* With nothing in flight: those that are there. */
 void regbuf_io_take_tags(struct regbuf *rb);
+/* With nothing in flight: until reg_op=sqe has none under way, or -errno. */
+int regbuf_io_wait_request(struct regbuf *rb);
 /* With nothing in flight: until all tags have come, or an errno if it takes too long. */
 int regbuf_io_wait_tags(struct regbuf *rb);
 

@@ -158,9 +158,10 @@ static void put_layout(FILE *f, const struct regbuf *rb)
 	if (!rb->has_layout)
 		return;
 	fprintf(f, ",\"first_slot\":{\"source\":\"%s\",\"bytes\":%llu,\"runs\":%llu,"
-		"\"smallest\":%llu,\"largest\":%llu,\"uniform\":%s", sources[l->source], l->len,
-		l->runs, l->smallest, l->largest,
-		l->flags & IO_URING_EXT_LAYOUT_UNIFORM ? "true" : "false");
+		"\"smallest\":%llu,\"largest\":%llu,\"uniform\":%s,\"readonly\":%s",
+		sources[l->source], l->len, l->runs, l->smallest, l->largest,
+		l->flags & IO_URING_EXT_LAYOUT_UNIFORM ? "true" : "false",
+		l->flags & IO_URING_EXT_LAYOUT_READONLY ? "true" : "false");
 	if (l->metadata != IO_URING_EXT_UNLIMITED)
 		fprintf(f, ",\"metadata_bytes\":%llu", l->metadata);
 	if (l->charged != IO_URING_EXT_UNLIMITED)
@@ -225,8 +226,9 @@ static void put_locked(FILE *f, const struct regbuf *rb)
 
 	regbuf_get_locked(&after);
 	fprintf(f, ",\"locked\":{\"pinned_kib_before\":%lu,\"pinned_kib_after\":%lu,"
-		"\"locked_kib_before\":%lu,\"locked_kib_after\":%lu}", before->pinned,
-		after.pinned, before->locked, after.locked);
+		"\"locked_kib_before\":%lu,\"locked_kib_after\":%lu,"
+		"\"tables_kib_before\":%lu,\"tables_kib_after\":%lu}", before->pinned,
+		after.pinned, before->locked, after.locked, before->tables, after.tables);
 }
 
 static void put_job(FILE *f, const struct regbuf *rb)
@@ -249,6 +251,10 @@ static void put_job(FILE *f, const struct regbuf *rb)
 	put_arena(f, rb);
 	put_layout(f, rb);
 	put_io(f, rb);
+	if (o->reg_op == REGBUF_OP_SQE)
+		fprintf(f, ",\"requests\":{\"count\":%llu,\"io_beside\":%llu}",
+			(unsigned long long)rb->request.count,
+			(unsigned long long)rb->request.beside);
 	put_times(f, rb, "calls", REGBUF_PHASE_MEASURED);
 	put_times(f, rb, "setup", REGBUF_PHASE_SETUP);
 	put_times(f, rb, "teardown", REGBUF_PHASE_TEARDOWN);
