@@ -613,14 +613,13 @@ int regbuf_io_wait_request(struct regbuf *rb)
 {
 	int ret;
 
-	for (;;) {
-		reap(rb, 0, rb->td->o.iodepth);
-		if (!rb->request.sent)
-			return 0;
+	while (rb->request.sent) {
 		ret = io_uring_enter(rb->ring.ring_fd, 0, 1, IORING_ENTER_GETEVENTS, NULL);
 		if (ret < 0 && ret != -EAGAIN && ret != -EINTR && ret != -EBUSY)
 			return ret;
+		reap(rb, 0, rb->td->o.iodepth);
 	}
+	return 0;
 }
 
 /* Take what tags have come, so that they do not pile up. */
