@@ -369,8 +369,10 @@ enum fio_q_status regbuf_io_queue(struct thread_data *td, struct io_u *io_u)
 
 	fio_ro_check(td, io_u);
 
-	if (!rb->io.first && !in_ramp_time(td))
+	if (!rb->io.first && !in_ramp_time(td)) {
 		rb->io.first = regbuf_now();
+		rb->io.first_tick = regbuf_ticks();
+	}
 	if (rb->churn_due) {
 		/* Not before the last I/O has come back */
 		if (rb->in_flight || rb->queued)
@@ -387,7 +389,7 @@ enum fio_q_status regbuf_io_queue(struct thread_data *td, struct io_u *io_u)
 		do_io_u_trim(td, io_u);
 		count_io(rb, io_u, io_u->error ? -1 : (int)io_u->xfer_buflen);
 		if (rb->io.first)
-			rb->io.last = regbuf_now();
+			rb->io.last = regbuf_ticks();
 		io_u_mark_submit(td, 1);
 		io_u_mark_complete(td, 1);
 		return FIO_Q_COMPLETED;
@@ -398,6 +400,14 @@ enum fio_q_status regbuf_io_queue(struct thread_data *td, struct io_u *io_u)
 	io_uring_smp_store_release(sq->ktail, tail + 1);
 	rb->queued++;
 	return FIO_Q_QUEUED;
+}
+
+/* Has anything come? */
+static bool is_ready(const struct regbuf *rb)
+{
+	const struct io_uring_cq *cq = &rb->ring.cq;
+
+	return *cq->khead != io_uring_smp_load_acquire(cq->ktail);
 }
 
 /* The kernel took @nr requests from position @from on. */
@@ -440,7 +450,7 @@ static int submit(struct thread_data *td)
 		io_u_mark_submit(td, ret < 0 ? 0 : ret);
 		if (ret > 0)
 			submitted(td, from, ret);
-		else if (*rb->ring.cq.khead != io_uring_smp_load_acquire(rb->ring.cq.ktail))
+		else if (is_ready(rb))
 			/* No room until fio takes what is complete */
 			break;
 	}
@@ -498,25 +508,34 @@ static void complete(struct regbuf *rb, struct io_u *io_u, int res)
 	bool again = false;
 
 	io_u->error = 0;
-	/* A trim says 0 */
-	if (io_u->ddir == DDIR_TRIM && !res)
-		res = io_u->xfer_buflen;
 	if ((unsigned long long)res != io_u->xfer_buflen) {
 		if (res < 0) {
 			io_u->error = -res;
+		} else if (io_u->ddir == DDIR_TRIM && !res) {
+			/* That is all of it */
+			res = io_u->xfer_buflen;
 		} else if (!ddir_sync(io_u->ddir)) {
 			io_u->resid = io_u->xfer_buflen - res;
 			again = res;
+			/* The rest of it would be cut in another order */
+			if (again && rb->o->segments_scatter)
+				io_u->error = EIO;
 		}
 	}
-	/* The rest of it would be cut in another order */
-	if (again && rb->o->segments_scatter)
-		io_u->error = EIO;
 	count_io(rb, io_u, res);
 	/* fio prepares the rest of short I/O again, at the same place */
 	rb->units[io_u->index].placed = again;
 	if (rb->o->fault == REGBUF_FAULT_FLIP)
 		flip_bit(rb, io_u);
+}
+
+/* What is not of an I/O. */
+static void other(struct regbuf *rb, const struct io_uring_cqe *cqe)
+{
+	if (regbuf_is_tag(cqe->user_data))
+		regbuf_tag_seen(rb, cqe->user_data);
+	else
+		regbuf_request_seen(rb, cqe->res);
 }
 
 /* Up to @max I/Os into events[], from @events on; tags do not count. */
@@ -531,12 +550,8 @@ static unsigned int reap(struct regbuf *rb, unsigned int events, unsigned int ma
 
 	for (; head != tail && events < max; head++) {
 		cqe = &cq->cqes[(head & cq->ring_mask) << rb->big_shift];
-		if (regbuf_is_tag(cqe->user_data)) {
-			regbuf_tag_seen(rb, cqe->user_data);
-			continue;
-		}
-		if (cqe->user_data == REGBUF_REQUEST) {
-			regbuf_request_seen(rb, cqe->res);
+		if (cqe->user_data >= REGBUF_REQUEST) {
+			other(rb, cqe);
 			continue;
 		}
 		io_u = (struct io_u *)(uintptr_t)cqe->user_data;
@@ -555,7 +570,7 @@ static unsigned int reap(struct regbuf *rb, unsigned int events, unsigned int ma
 			rb->request.beside += events - before;
 		/* Only now can it be the last */
 		if (!rb->in_flight && rb->io.first)
-			rb->io.last = regbuf_now();
+			rb->io.last = regbuf_ticks();
 	}
 	return events;
 }
@@ -580,8 +595,9 @@ int regbuf_io_getevents(struct thread_data *td, unsigned int min, unsigned int m
 	int ret;
 
 	for (;;) {
-		events = reap(rb, events, max);
-		ret = regbuf_slots_replaced(rb);
+		if (is_ready(rb))
+			events = reap(rb, events, max);
+		ret = rb->request.complete ? regbuf_slots_replaced(rb) : 0;
 		if (ret) {
 			td_verror(td, ret, "registering slots again");
 			return -ret;

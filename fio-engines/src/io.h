@@ -13,6 +13,19 @@
 
 #include "regbuf.h"
 
+/*
+ * What a clock costs would be seen where each I/O is waited for: the processor's counter is
+ * read then, and becomes time at the end, when both have run on for a while.
+ */
+static inline uint64_t regbuf_ticks(void)
+{
+#ifdef ARCH_HAVE_CPU_CLOCK
+	return get_cpu_clock();
+#else
+	return regbuf_now();
+#endif
+}
+
 int regbuf_io_prep(struct thread_data *td, struct io_u *io_u);
 enum fio_q_status regbuf_io_queue(struct thread_data *td, struct io_u *io_u);
 int regbuf_io_commit(struct thread_data *td);

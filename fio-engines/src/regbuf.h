@@ -267,7 +267,8 @@ struct regbuf_times {
 /* I/O from the first submission to the last completion that are measured. */
 struct regbuf_io_figures {
 	uint64_t first;			/* ns, 0: nothing yet */
-	uint64_t last;
+	uint64_t first_tick;		/* the same by regbuf_ticks() */
+	uint64_t last;			/* in ticks, 0: nothing yet */
 	uint64_t count[3];		/* by DDIR_READ, DDIR_WRITE, DDIR_TRIM */
 	uint64_t bytes[3];
 };

@@ -15,7 +15,7 @@
 
 #include "fio.h"
 
-#include "regbuf.h"
+#include "io.h"
 
 #define SAY_EVERY	2000000000ULL	/* ns */
 
@@ -208,11 +208,14 @@ static void put_io(FILE *f, const struct regbuf *rb)
 {
 	static const char * const names[] = { "read", "write", "trim" };
 	const struct regbuf_io_figures *io = &rb->io;
+	unsigned long long ns;
 	unsigned int i;
 
-	if (io->last <= io->first)
+	if (!io->last)
 		return;
-	fprintf(f, ",\"io\":{\"ns\":%llu", (unsigned long long)(io->last - io->first));
+	ns = (unsigned __int128)(regbuf_now() - io->first) * (io->last - io->first_tick) /
+	     (regbuf_ticks() - io->first_tick);
+	fprintf(f, ",\"io\":{\"ns\":%llu", ns);
 	for (i = 0; i < ARRAY_LEN(names); i++)
 		fprintf(f, ",\"%s\":{\"count\":%llu,\"bytes\":%llu}", names[i],
 			(unsigned long long)io->count[i], (unsigned long long)io->bytes[i]);
