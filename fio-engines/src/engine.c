@@ -212,6 +212,10 @@ static int init_io_mode(struct regbuf *rb)
 		rb->rw_flags[i] |= o->uncached ? UNCACHED : 0;
 	}
 	rb->rw_flags[DDIR_WRITE] |= o->atomic_writes ? ATOMIC : 0;
+	rb->special = o->reg_mode == REGBUF_MODE_SEND || o->nop || rb->prio ||
+		      o->cmd_type == REGBUF_CMD_NVME || o->fault != REGBUF_FAULT_NONE ||
+		      o->fixed_percentage != 100;
+	rb->churning = o->churn || o->churn_rate;
 	rb->churn_left = o->churn;
 	rb->fault_left = o->fault_every;
 	return regbuf_share_get(rb, size);
@@ -312,7 +316,7 @@ static unsigned int cq_entries(const struct regbuf *rb)
 	/* SEND_ZC has two */
 	if (rb->o->reg_mode == REGBUF_MODE_SEND)
 		entries += depth;
-	if (rb->o->churn || rb->o->churn_rate)
+	if (rb->churning)
 		entries += 2 * rb->o->churn_slots;
 	if (rb->o->reg_op == REGBUF_OP_SQE)
 		entries++;

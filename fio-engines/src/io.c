@@ -125,7 +125,7 @@ static void prep_plain(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe
 	}
 }
 
-/* The deliberate mistakes of fault=; those in the data are made in complete(). */
+/* The deliberate mistakes of fault=; those in the data are made in special_done(). */
 static void spoil_request(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *sqe)
 {
 	struct regbuf_slots *s = &rb->slots;
@@ -158,8 +158,6 @@ static void prep_fixed(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe
 		sqe->addr = (uintptr_t)io_u->xfer_buf;
 		sqe->len = io_u->xfer_buflen;
 	}
-	if (rb->o->fault >= REGBUF_FAULT_SLOT)
-		spoil_request(rb, io_u, sqe);
 }
 
 /* The result of a NOP is what it is told, and that is all of the block. */
@@ -183,34 +181,36 @@ static bool is_fixed(struct regbuf *rb)
 	return regbuf_random_below(&rb->random, 100) < rb->o->fixed_percentage;
 }
 
+/* What is neither a read nor a write of the ring's, or not like all others of the job. */
+static void prep_special(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *sqe, bool fixed)
+{
+	if (rb->o->fault >= REGBUF_FAULT_SLOT)
+		spoil_request(rb, io_u, sqe);
+	if (rb->o->reg_mode == REGBUF_MODE_SEND)
+		regbuf_send_prep(rb, io_u, sqe, fixed);
+	else if (rb->o->nop)
+		prep_nop(io_u, sqe, rb->units[io_u->index].slot, fixed);
+	else if (rb->o->cmd_type == REGBUF_CMD_NVME)
+		regbuf_nvme_prep(io_u, sqe, fixed);
+	else if (rb->prio)
+		regbuf_prio_set(rb, io_u, sqe);
+}
+
 static void prep_rw(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *sqe)
 {
-	bool fixed;
+	const bool fixed = rb->special ? is_fixed(rb) : rb->o->fixedbufs;
 
 	if (rb->moves)
 		move(rb, io_u);
-	fixed = is_fixed(rb);
-	if (rb->o->reg_mode == REGBUF_MODE_SEND) {
-		regbuf_send_prep(rb, io_u, sqe, fixed);
-		return;
-	}
-	if (rb->o->nop) {
-		prep_nop(io_u, sqe, rb->units[io_u->index].slot, fixed);
-		return;
-	}
 	if (fixed)
 		prep_fixed(rb, io_u, sqe);
 	else
 		prep_plain(rb, io_u, sqe);
-	if (rb->o->cmd_type == REGBUF_CMD_NVME) {
-		regbuf_nvme_prep(io_u, sqe, fixed);
-		return;
-	}
 	sqe->rw_flags = rb->rw_flags[io_u->ddir];
 	sqe->ioprio = rb->td->ioprio;
-	if (rb->prio)
-		regbuf_prio_set(rb, io_u, sqe);
 	sqe->off = io_u->offset;
+	if (rb->special)
+		prep_special(rb, io_u, sqe, fixed);
 }
 
 static void prep_sync(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *sqe)
@@ -481,7 +481,7 @@ int regbuf_io_commit(struct thread_data *td)
 	if (!nr)
 		return 0;
 	ret = rb->o->sqthread_poll ? submit_sqpoll(td) : submit(td);
-	if (!ret && (rb->o->churn || rb->o->churn_rate) && !rb->queued) {
+	if (!ret && rb->churning && !rb->queued) {
 		ret = -churn_after(rb, nr);
 		if (ret)
 			td_verror(td, -ret, "registering slots again");
@@ -524,9 +524,8 @@ static void complete(struct regbuf *rb, struct io_u *io_u, int res)
 	}
 	count_io(rb, io_u, res);
 	/* fio prepares the rest of short I/O again, at the same place */
-	rb->units[io_u->index].placed = again;
-	if (rb->o->fault == REGBUF_FAULT_FLIP)
-		flip_bit(rb, io_u);
+	if (rb->moves)
+		rb->units[io_u->index].placed = again;
 }
 
 /* What is not of an I/O. */
@@ -536,6 +535,19 @@ static void other(struct regbuf *rb, const struct io_uring_cqe *cqe)
 		regbuf_tag_seen(rb, cqe->user_data);
 	else
 		regbuf_request_seen(rb, cqe->res);
+}
+
+/* Is it complete?  Then *@res becomes a result like others. */
+static bool special_done(struct regbuf *rb, struct io_u *io_u, const struct io_uring_cqe *cqe,
+			 int *res)
+{
+	if (rb->o->fault == REGBUF_FAULT_FLIP)
+		flip_bit(rb, io_u);
+	if (rb->socket >= 0)
+		return regbuf_send_done(rb, io_u, cqe, res);
+	if (rb->o->cmd_type == REGBUF_CMD_NVME)
+		*res = regbuf_nvme_result(io_u, *res);
+	return true;
 }
 
 /* Up to @max I/Os into events[], from @events on; tags do not count. */
@@ -556,10 +568,8 @@ static unsigned int reap(struct regbuf *rb, unsigned int events, unsigned int ma
 		}
 		io_u = (struct io_u *)(uintptr_t)cqe->user_data;
 		res = cqe->res;
-		if (rb->socket >= 0 && !regbuf_send_done(rb, io_u, cqe, &res))
+		if (rb->special && !special_done(rb, io_u, cqe, &res))
 			continue;
-		if (rb->o->cmd_type == REGBUF_CMD_NVME)
-			res = regbuf_nvme_result(io_u, res);
 		complete(rb, io_u, res);
 		rb->events[events++] = io_u;
 	}

@@ -380,6 +380,8 @@ struct regbuf {
 	struct regbuf_prio *prio;	/* NULL: all requests have the job's */
 	bool moves;			/* places change */
 	bool refills;			/* and get new data, instead of fio's doing it */
+	bool special;			/* sends, commands, nop, cmdprio, faults, lots */
+	bool churning;
 	bool has_ring;
 	unsigned int big_shift;		/* 1: entries of the rings are of twice the size */
 	enum regbuf_phase phase;
