@@ -255,9 +255,7 @@ int regbuf_io_prep(struct thread_data *td, struct io_u *io_u)
 	struct regbuf *rb = td->io_ops_data;
 	struct io_uring_sqe *sqe = &rb->ring.sq.sqes[io_u->index << rb->big_shift];
 
-	if (rb->socket >= 0) {
-		sqe->flags = 0;
-	} else if (rb->o->registerfiles) {
+	if (rb->o->registerfiles) {
 		sqe->fd = io_u->file->engine_pos;
 		sqe->flags = IOSQE_FIXED_FILE;
 	} else {
@@ -605,12 +603,13 @@ int regbuf_io_getevents(struct thread_data *td, unsigned int min, unsigned int m
 	int ret;
 
 	for (;;) {
-		if (is_ready(rb))
+		if (is_ready(rb)) {
 			events = reap(rb, events, max);
-		ret = rb->request.complete ? regbuf_slots_replaced(rb) : 0;
-		if (ret) {
-			td_verror(td, ret, "registering slots again");
-			return -ret;
+			ret = rb->request.complete ? regbuf_slots_replaced(rb) : 0;
+			if (ret) {
+				td_verror(td, ret, "registering slots again");
+				return -ret;
+			}
 		}
 		/* With nothing to wait for, completions still come with an enter */
 		if (events >= min && (events || entered))
