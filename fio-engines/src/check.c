@@ -43,8 +43,9 @@ static int check_memory(struct thread_data *td)
 		return fail("arena_size must be a multiple of the page size");
 	if (o->reg_size % sysconf(_SC_PAGESIZE))
 		return fail("reg_size must be a multiple of the page size");
-	if (o->arena_share && o->reg_op == REGBUF_OP_READONLY)
-		return fail("arena_share does not go with reg_op=readonly");
+	if (o->reg_op == REGBUF_OP_MEMFD && o->arena_mem != REGBUF_MEM_MEMFD &&
+	    o->arena_mem != REGBUF_MEM_MEMFD_HUGE)
+		return fail("reg_op=memfd needs arena_mem=memfd or memfd_huge");
 	if (o->arena_share && !td->o.use_thread)
 		return fail("arena_share needs thread=1: processes have no memory in common");
 	return 0;
@@ -103,6 +104,8 @@ static int check_churn(struct thread_data *td)
 			    "them");
 	if (!o->fixedbufs)
 		return fail("churn needs fixedbufs=1");
+	if (o->reg_op == REGBUF_OP_SQE && o->churn_drain)
+		return fail("reg_op=sqe registers beside I/O: churn_drain does not go with it");
 	/* Other entries are replaced, and are never empty */
 	if (in_tables && o->force_async && !o->churn_drain)
 		return fail("force_async with churn of whole tables needs churn_drain=1: "
@@ -155,8 +158,11 @@ static int check_io(struct thread_data *td)
 
 	if (td->o.mem_align)
 		return fail("iomem_align is for fio's own memory; see arena_skew");
-	if (o->reg_op == REGBUF_OP_EMPTY || o->reg_op == REGBUF_OP_READONLY)
-		return fail("reg_op=empty and readonly are for reg_mode=register");
+	if (o->reg_op == REGBUF_OP_EMPTY)
+		return fail("reg_op=empty is for reg_mode=register");
+	if (o->reg_op == REGBUF_OP_READONLY && (td_read(td) || td->o.verify != VERIFY_NONE))
+		return fail("reg_op=readonly makes sources: nothing can be read into them, and "
+			    "verify reads");
 	if (o->nop && (td->o.verify != VERIFY_NONE || o->segments > 1 || o->hipri || o->nowait ||
 		       o->uncached || o->fault != REGBUF_FAULT_NONE))
 		return fail("nop does no I/O: verify, segments, hipri, nowait, uncached and fault "

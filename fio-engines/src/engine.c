@@ -212,6 +212,10 @@ static int init_io_mode(struct regbuf *rb)
 		rb->rw_flags[i] |= o->uncached ? UNCACHED : 0;
 	}
 	rb->rw_flags[DDIR_WRITE] |= o->atomic_writes ? ATOMIC : 0;
+	rb->special = o->reg_mode == REGBUF_MODE_SEND || o->nop || rb->prio ||
+		      o->cmd_type == REGBUF_CMD_NVME || o->fault != REGBUF_FAULT_NONE ||
+		      o->fixed_percentage != 100;
+	rb->churning = o->churn || o->churn_rate;
 	rb->churn_left = o->churn;
 	rb->fault_left = o->fault_every;
 	return regbuf_share_get(rb, size);
@@ -312,8 +316,10 @@ static unsigned int cq_entries(const struct regbuf *rb)
 	/* SEND_ZC has two */
 	if (rb->o->reg_mode == REGBUF_MODE_SEND)
 		entries += depth;
-	if (rb->o->churn || rb->o->churn_rate)
+	if (rb->churning)
 		entries += 2 * rb->o->churn_slots;
+	if (rb->o->reg_op == REGBUF_OP_SQE)
+		entries++;
 	return entries > 32768 ? 32768 : entries;
 }
 
@@ -348,6 +354,8 @@ static int init_ring(struct regbuf *rb)
 		IORING_SETUP_COOP_TASKRUN,
 	};
 	const struct regbuf_options *o = rb->o;
+	/* One for each io_u, and one for what registers beside them */
+	const unsigned int entries = rb->td->o.iodepth + (o->reg_op == REGBUF_OP_SQE);
 	struct io_uring_params p;
 	unsigned int flags, i;
 	int ret;
@@ -371,7 +379,7 @@ static int init_ring(struct regbuf *rb)
 		p.flags = flags;
 		p.cq_entries = cq_entries(rb);
 		p.sq_thread_cpu = o->sqthread_poll_cpu;
-		ret = queue_init(rb->td->o.iodepth, &rb->ring, &p);
+		ret = queue_init(entries, &rb->ring, &p);
 		if (ret != -EINVAL || i == ARRAY_LEN(droppable))
 			break;
 		flags &= ~droppable[i];

@@ -52,6 +52,7 @@ void regbuf_get_locked(struct regbuf_locked *l)
 	while (fgets(line, sizeof(line), f)) {
 		sscanf(line, "VmPin: %lu", &l->pinned);
 		sscanf(line, "VmLck: %lu", &l->locked);
+		sscanf(line, "VmPTE: %lu", &l->tables);
 	}
 	fclose(f);
 }

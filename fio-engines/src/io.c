@@ -11,10 +11,7 @@
 #include "fio.h"
 
 #include "io.h"
-
-/* <linux/io_uring.h> since 6.15 */
-#define OP_READV_FIXED		60
-#define OP_WRITEV_FIXED		61
+#include "uapi.h"
 
 /* <linux/blkdev.h> since 6.12 */
 #ifndef BLOCK_URING_CMD_DISCARD
@@ -128,7 +125,7 @@ static void prep_plain(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe
 	}
 }
 
-/* The deliberate mistakes of fault=; those in the data are made in complete(). */
+/* The deliberate mistakes of fault=; those in the data are made in special_done(). */
 static void spoil_request(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *sqe)
 {
 	struct regbuf_slots *s = &rb->slots;
@@ -148,8 +145,8 @@ static void spoil_request(struct regbuf *rb, struct io_u *io_u, struct io_uring_
 static void prep_fixed(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *sqe)
 {
 	static const uint8_t op[2][2] = {
-		{ IORING_OP_READ_FIXED, OP_READV_FIXED },
-		{ IORING_OP_WRITE_FIXED, OP_WRITEV_FIXED },
+		{ IORING_OP_READ_FIXED, URING_EXT_OP_READV_FIXED },
+		{ IORING_OP_WRITE_FIXED, URING_EXT_OP_WRITEV_FIXED },
 	};
 	const bool vector = rb->o->segments > 1;
 
@@ -161,8 +158,6 @@ static void prep_fixed(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe
 		sqe->addr = (uintptr_t)io_u->xfer_buf;
 		sqe->len = io_u->xfer_buflen;
 	}
-	if (rb->o->fault >= REGBUF_FAULT_SLOT)
-		spoil_request(rb, io_u, sqe);
 }
 
 /* The result of a NOP is what it is told, and that is all of the block. */
@@ -186,34 +181,36 @@ static bool is_fixed(struct regbuf *rb)
 	return regbuf_random_below(&rb->random, 100) < rb->o->fixed_percentage;
 }
 
+/* What is neither a read nor a write of the ring's, or not like all others of the job. */
+static void prep_special(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *sqe, bool fixed)
+{
+	if (rb->o->fault >= REGBUF_FAULT_SLOT)
+		spoil_request(rb, io_u, sqe);
+	if (rb->o->reg_mode == REGBUF_MODE_SEND)
+		regbuf_send_prep(rb, io_u, sqe, fixed);
+	else if (rb->o->nop)
+		prep_nop(io_u, sqe, rb->units[io_u->index].slot, fixed);
+	else if (rb->o->cmd_type == REGBUF_CMD_NVME)
+		regbuf_nvme_prep(io_u, sqe, fixed);
+	else if (rb->prio)
+		regbuf_prio_set(rb, io_u, sqe);
+}
+
 static void prep_rw(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *sqe)
 {
-	bool fixed;
+	const bool fixed = rb->special ? is_fixed(rb) : rb->o->fixedbufs;
 
 	if (rb->moves)
 		move(rb, io_u);
-	fixed = is_fixed(rb);
-	if (rb->o->reg_mode == REGBUF_MODE_SEND) {
-		regbuf_send_prep(rb, io_u, sqe, fixed);
-		return;
-	}
-	if (rb->o->nop) {
-		prep_nop(io_u, sqe, rb->units[io_u->index].slot, fixed);
-		return;
-	}
 	if (fixed)
 		prep_fixed(rb, io_u, sqe);
 	else
 		prep_plain(rb, io_u, sqe);
-	if (rb->o->cmd_type == REGBUF_CMD_NVME) {
-		regbuf_nvme_prep(io_u, sqe, fixed);
-		return;
-	}
 	sqe->rw_flags = rb->rw_flags[io_u->ddir];
 	sqe->ioprio = rb->td->ioprio;
-	if (rb->prio)
-		regbuf_prio_set(rb, io_u, sqe);
 	sqe->off = io_u->offset;
+	if (rb->special)
+		prep_special(rb, io_u, sqe, fixed);
 }
 
 static void prep_sync(struct regbuf *rb, struct io_u *io_u, struct io_uring_sqe *sqe)
@@ -258,9 +255,7 @@ int regbuf_io_prep(struct thread_data *td, struct io_u *io_u)
 	struct regbuf *rb = td->io_ops_data;
 	struct io_uring_sqe *sqe = &rb->ring.sq.sqes[io_u->index << rb->big_shift];
 
-	if (rb->socket >= 0) {
-		sqe->flags = 0;
-	} else if (rb->o->registerfiles) {
+	if (rb->o->registerfiles) {
 		sqe->fd = io_u->file->engine_pos;
 		sqe->flags = IOSQE_FIXED_FILE;
 	} else {
@@ -337,6 +332,9 @@ static bool is_time(struct regbuf *rb)
 /* After @nr I/Os were submitted; nothing is queued at this point. */
 static int churn_after(struct regbuf *rb, unsigned int nr)
 {
+	/* One request after the other */
+	if (rb->request.sent)
+		return 0;
 	if (rb->o->churn_rate) {
 		if (!is_time(rb))
 			return 0;
@@ -369,8 +367,10 @@ enum fio_q_status regbuf_io_queue(struct thread_data *td, struct io_u *io_u)
 
 	fio_ro_check(td, io_u);
 
-	if (!rb->io.first && !in_ramp_time(td))
+	if (!rb->io.first && !in_ramp_time(td)) {
 		rb->io.first = regbuf_now();
+		rb->io.first_tick = regbuf_ticks();
+	}
 	if (rb->churn_due) {
 		/* Not before the last I/O has come back */
 		if (rb->in_flight || rb->queued)
@@ -387,7 +387,7 @@ enum fio_q_status regbuf_io_queue(struct thread_data *td, struct io_u *io_u)
 		do_io_u_trim(td, io_u);
 		count_io(rb, io_u, io_u->error ? -1 : (int)io_u->xfer_buflen);
 		if (rb->io.first)
-			rb->io.last = regbuf_now();
+			rb->io.last = regbuf_ticks();
 		io_u_mark_submit(td, 1);
 		io_u_mark_complete(td, 1);
 		return FIO_Q_COMPLETED;
@@ -398,6 +398,14 @@ enum fio_q_status regbuf_io_queue(struct thread_data *td, struct io_u *io_u)
 	io_uring_smp_store_release(sq->ktail, tail + 1);
 	rb->queued++;
 	return FIO_Q_QUEUED;
+}
+
+/* Has anything come? */
+static bool is_ready(const struct regbuf *rb)
+{
+	const struct io_uring_cq *cq = &rb->ring.cq;
+
+	return *cq->khead != io_uring_smp_load_acquire(cq->ktail);
 }
 
 /* The kernel took @nr requests from position @from on. */
@@ -440,7 +448,7 @@ static int submit(struct thread_data *td)
 		io_u_mark_submit(td, ret < 0 ? 0 : ret);
 		if (ret > 0)
 			submitted(td, from, ret);
-		else if (*rb->ring.cq.khead != io_uring_smp_load_acquire(rb->ring.cq.ktail))
+		else if (is_ready(rb))
 			/* No room until fio takes what is complete */
 			break;
 	}
@@ -471,7 +479,7 @@ int regbuf_io_commit(struct thread_data *td)
 	if (!nr)
 		return 0;
 	ret = rb->o->sqthread_poll ? submit_sqpoll(td) : submit(td);
-	if (!ret && (rb->o->churn || rb->o->churn_rate) && !rb->queued) {
+	if (!ret && rb->churning && !rb->queued) {
 		ret = -churn_after(rb, nr);
 		if (ret)
 			td_verror(td, -ret, "registering slots again");
@@ -498,25 +506,46 @@ static void complete(struct regbuf *rb, struct io_u *io_u, int res)
 	bool again = false;
 
 	io_u->error = 0;
-	/* A trim says 0 */
-	if (io_u->ddir == DDIR_TRIM && !res)
-		res = io_u->xfer_buflen;
 	if ((unsigned long long)res != io_u->xfer_buflen) {
 		if (res < 0) {
 			io_u->error = -res;
+		} else if (io_u->ddir == DDIR_TRIM && !res) {
+			/* That is all of it */
+			res = io_u->xfer_buflen;
 		} else if (!ddir_sync(io_u->ddir)) {
 			io_u->resid = io_u->xfer_buflen - res;
 			again = res;
+			/* The rest of it would be cut in another order */
+			if (again && rb->o->segments_scatter)
+				io_u->error = EIO;
 		}
 	}
-	/* The rest of it would be cut in another order */
-	if (again && rb->o->segments_scatter)
-		io_u->error = EIO;
 	count_io(rb, io_u, res);
 	/* fio prepares the rest of short I/O again, at the same place */
-	rb->units[io_u->index].placed = again;
+	if (rb->moves)
+		rb->units[io_u->index].placed = again;
+}
+
+/* What is not of an I/O. */
+static void other(struct regbuf *rb, const struct io_uring_cqe *cqe)
+{
+	if (regbuf_is_tag(cqe->user_data))
+		regbuf_tag_seen(rb, cqe->user_data);
+	else
+		regbuf_request_seen(rb, cqe->res);
+}
+
+/* Is it complete?  Then *@res becomes a result like others. */
+static bool special_done(struct regbuf *rb, struct io_u *io_u, const struct io_uring_cqe *cqe,
+			 int *res)
+{
 	if (rb->o->fault == REGBUF_FAULT_FLIP)
 		flip_bit(rb, io_u);
+	if (rb->socket >= 0)
+		return regbuf_send_done(rb, io_u, cqe, res);
+	if (rb->o->cmd_type == REGBUF_CMD_NVME)
+		*res = regbuf_nvme_result(io_u, *res);
+	return true;
 }
 
 /* Up to @max I/Os into events[], from @events on; tags do not count. */
@@ -531,25 +560,25 @@ static unsigned int reap(struct regbuf *rb, unsigned int events, unsigned int ma
 
 	for (; head != tail && events < max; head++) {
 		cqe = &cq->cqes[(head & cq->ring_mask) << rb->big_shift];
-		if (regbuf_is_tag(cqe->user_data)) {
-			regbuf_tag_seen(rb, cqe->user_data);
+		if (cqe->user_data >= REGBUF_REQUEST) {
+			other(rb, cqe);
 			continue;
 		}
 		io_u = (struct io_u *)(uintptr_t)cqe->user_data;
 		res = cqe->res;
-		if (rb->socket >= 0 && !regbuf_send_done(rb, io_u, cqe, &res))
+		if (rb->special && !special_done(rb, io_u, cqe, &res))
 			continue;
-		if (rb->o->cmd_type == REGBUF_CMD_NVME)
-			res = regbuf_nvme_result(io_u, res);
 		complete(rb, io_u, res);
 		rb->events[events++] = io_u;
 	}
 	io_uring_smp_store_release(cq->khead, head);
 	if (events != before) {
 		rb->in_flight -= events - before;
+		if (rb->request.sent)
+			rb->request.beside += events - before;
 		/* Only now can it be the last */
 		if (!rb->in_flight && rb->io.first)
-			rb->io.last = regbuf_now();
+			rb->io.last = regbuf_ticks();
 	}
 	return events;
 }
@@ -574,7 +603,14 @@ int regbuf_io_getevents(struct thread_data *td, unsigned int min, unsigned int m
 	int ret;
 
 	for (;;) {
-		events = reap(rb, events, max);
+		if (is_ready(rb)) {
+			events = reap(rb, events, max);
+			ret = rb->request.complete ? regbuf_slots_replaced(rb) : 0;
+			if (ret) {
+				td_verror(td, ret, "registering slots again");
+				return -ret;
+			}
+		}
 		/* With nothing to wait for, completions still come with an enter */
 		if (events >= min && (events || entered))
 			return events;
@@ -596,6 +632,19 @@ struct io_u *regbuf_io_event(struct thread_data *td, int event)
 	struct regbuf *rb = td->io_ops_data;
 
 	return rb->events[event];
+}
+
+int regbuf_io_wait_request(struct regbuf *rb)
+{
+	int ret;
+
+	while (rb->request.sent) {
+		ret = io_uring_enter(rb->ring.ring_fd, 0, 1, IORING_ENTER_GETEVENTS, NULL);
+		if (ret < 0 && ret != -EAGAIN && ret != -EINTR && ret != -EBUSY)
+			return ret;
+		reap(rb, 0, rb->td->o.iodepth);
+	}
+	return 0;
 }
 
 /* Take what tags have come, so that they do not pile up. */

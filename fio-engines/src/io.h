@@ -13,6 +13,19 @@
 
 #include "regbuf.h"
 
+/*
+ * What a clock costs would be seen where each I/O is waited for: the processor's counter is
+ * read then, and becomes time at the end, when both have run on for a while.
+ */
+static inline uint64_t regbuf_ticks(void)
+{
+#ifdef ARCH_HAVE_CPU_CLOCK
+	return get_cpu_clock();
+#else
+	return regbuf_now();
+#endif
+}
+
 int regbuf_io_prep(struct thread_data *td, struct io_u *io_u);
 enum fio_q_status regbuf_io_queue(struct thread_data *td, struct io_u *io_u);
 int regbuf_io_commit(struct thread_data *td);
@@ -27,6 +40,8 @@ void regbuf_io_set_place(struct regbuf *rb, struct io_u *io_u, uint64_t place);
 bool regbuf_io_keeps_data(const struct thread_data *td);
 /* With nothing in flight: those that are there. */
 void regbuf_io_take_tags(struct regbuf *rb);
+/* With nothing in flight: until reg_op=sqe has none under way, or -errno. */
+int regbuf_io_wait_request(struct regbuf *rb);
 /* With nothing in flight: until all tags have come, or an errno if it takes too long. */
 int regbuf_io_wait_tags(struct regbuf *rb);
 

@@ -315,7 +315,12 @@ struct fio_option regbuf_option_table[] = {
 			"Registered once in another ring, and cloned: a write in "
 			"reg_mode=register clones, and does not pin"),
 		VALUE("readonly", REGBUF_OP_READONLY,
-			"Memory that is only readable, slot by slot (reg_mode=register)"),
+			"Sources only, slot by slot, with tags: memory may be read-only"),
+		VALUE("memfd", REGBUF_OP_MEMFD,
+			"By file and offset, slot by slot, with tags (arena_mem=memfd and "
+			"memfd_huge)"),
+		VALUE("sqe", REGBUF_OP_SQE,
+			"By a request of the ring's, slot by slot, with tags"),
 		VALUE("empty", REGBUF_OP_EMPTY,
 			"The base line of reg_mode=register: an update of an entry that is "
 			"empty and stays so")),

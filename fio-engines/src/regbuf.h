@@ -71,6 +71,8 @@ enum regbuf_op {
 	REGBUF_OP_CLONE,
 	REGBUF_OP_EMPTY,
 	REGBUF_OP_READONLY,
+	REGBUF_OP_MEMFD,
+	REGBUF_OP_SQE,
 };
 
 enum regbuf_nonvectored {
@@ -265,15 +267,17 @@ struct regbuf_times {
 /* I/O from the first submission to the last completion that are measured. */
 struct regbuf_io_figures {
 	uint64_t first;			/* ns, 0: nothing yet */
-	uint64_t last;
+	uint64_t first_tick;		/* the same by regbuf_ticks() */
+	uint64_t last;			/* in ticks, 0: nothing yet */
 	uint64_t count[3];		/* by DDIR_READ, DDIR_WRITE, DDIR_TRIM */
 	uint64_t bytes[3];
 };
 
-/* What this process has locked and pinned, in KiB. */
+/* What this process has locked, pinned and mapped, in KiB. */
 struct regbuf_locked {
 	unsigned long pinned;		/* VmPin */
 	unsigned long locked;		/* VmLck */
+	unsigned long tables;		/* VmPTE: that is for page tables */
 };
 
 void regbuf_get_locked(struct regbuf_locked *l);
@@ -297,15 +301,13 @@ struct regbuf_slots {
 	bool registered;		/* all of them */
 	bool before;			/* they were, some time */
 
-	/* update */
+	/* one by one */
 	bool table;			/* the ring has an empty one */
 	bool *present;			/* slot by slot */
 	bool *present_before;
 	unsigned int empty_calls;	/* timed while setting up */
 
-	/* readonly */
-	struct io_uring_ext_pool *pool;
-	int *region;			/* id of each slot */
+	struct urext_desc *descs;	/* NULL: by their iovecs */
 
 	/* tags */
 	uint64_t next_tag;
@@ -313,6 +315,26 @@ struct regbuf_slots {
 	size_t release_mask;
 	uint64_t tags_due;
 	uint64_t tags_seen;
+};
+
+/* An update, from before its call to what is made of its result. */
+struct regbuf_update {
+	unsigned int first;
+	unsigned int nr;
+	bool fill;
+	bool held;			/* what is replaced, or emptied */
+	enum regbuf_figure figure;
+	uint64_t bytes;
+};
+
+/* reg_op=sqe: the request that is under way, and how it ended. */
+struct regbuf_request {
+	bool sent;
+	bool complete;			/* and nothing was made of it yet */
+	int res;
+	struct regbuf_update update;
+	uint64_t count;			/* that were completed */
+	uint64_t beside;		/* I/Os that were, while one was under way */
 };
 
 /* ---- share.c: the arena, and the ring that it is cloned from ------------------ */
@@ -358,6 +380,8 @@ struct regbuf {
 	struct regbuf_prio *prio;	/* NULL: all requests have the job's */
 	bool moves;			/* places change */
 	bool refills;			/* and get new data, instead of fio's doing it */
+	bool special;			/* sends, commands, nop, cmdprio, faults, lots */
+	bool churning;
 	bool has_ring;
 	unsigned int big_shift;		/* 1: entries of the rings are of twice the size */
 	enum regbuf_phase phase;
@@ -396,6 +420,7 @@ struct regbuf {
 	struct regbuf_arena *arena;	/* its arena */
 	uint64_t random;		/* state of the generator, for places */
 	struct regbuf_slots slots;
+	struct regbuf_request request;
 	struct regbuf_times times[REGBUF_NR_PHASES][REGBUF_NR_FIGURES];
 	FILE *log;			/* write_reg_log */
 	uint64_t log_start;		/* ns */
@@ -442,18 +467,32 @@ int regbuf_source_replace(struct regbuf *rb, unsigned int first, unsigned int nr
 /* From the source into the job's ring; @replace entries that are there. */
 int regbuf_clone(struct regbuf *rb, unsigned int first, unsigned int nr, bool replace);
 
+/* Are slots updated with descriptors of them? */
+static inline bool regbuf_by_desc(const struct regbuf_options *o)
+{
+	return o->reg_op == REGBUF_OP_READONLY || o->reg_op == REGBUF_OP_MEMFD ||
+	       o->reg_op == REGBUF_OP_SQE;
+}
+
+/* Are slots registered one by one, and have tags? */
+static inline bool regbuf_by_update(const struct regbuf_options *o)
+{
+	return o->reg_op == REGBUF_OP_UPDATE || regbuf_by_desc(o);
+}
+
 /* Is a block of reg_mode=register a slot?  Else it is all of them. */
 static inline bool regbuf_by_slot(const struct regbuf_options *o)
 {
-	return o->reg_op == REGBUF_OP_UPDATE || o->reg_op == REGBUF_OP_EMPTY ||
-	       o->reg_op == REGBUF_OP_READONLY;
+	return o->reg_op == REGBUF_OP_EMPTY || regbuf_by_update(o);
 }
 
-/* readonly.c: reg_op=readonly.  0 or an errno, with the reason on stderr. */
-int regbuf_readonly_prepare(struct regbuf *rb);
-int regbuf_readonly_register(struct regbuf *rb, unsigned int slot);
-int regbuf_readonly_unregister(struct regbuf *rb, unsigned int slot);
-void regbuf_readonly_release(struct regbuf *rb);
+/* descs.c: descriptors of all slots, if reg_op wants them.  An errno, and the reason is said. */
+int regbuf_descs_init(struct regbuf *rb);
+/* Let an update take them, or with nothing to be there an empty one. */
+void regbuf_descs_update(const struct regbuf *rb, struct io_uring_rsrc_update2 *arg, bool fill);
+/* The same as a request: on its way, or -errno. */
+int regbuf_request(struct regbuf *rb, unsigned int first, unsigned int nr, bool fill);
+void regbuf_request_seen(struct regbuf *rb, int res);
 
 /* prio.c: cmdprio.  0 or an errno, with the reason on stderr. */
 int regbuf_prio_init(struct regbuf *rb);
@@ -468,21 +507,27 @@ int regbuf_slots_prepare(struct regbuf *rb);
 /* All of them. */
 int regbuf_slots_register(struct regbuf *rb);
 int regbuf_slots_unregister(struct regbuf *rb);
-/* One slot (reg_op=update), into its entry or out of it. */
+/* One slot, into its entry or out of it. */
 int regbuf_slot_register(struct regbuf *rb, unsigned int slot);
 int regbuf_slot_unregister(struct regbuf *rb, unsigned int slot);
 /* An update of an entry that is empty, and stays so (reg_op=empty). */
 int regbuf_slot_touch(struct regbuf *rb);
 /* What went wrong, and what would help if it is the limit on locked memory. */
 int regbuf_explain(struct regbuf *rb, int ret, const char *what);
-/* Register slots again; with reg_op=buffers and buffers2 it is always all. */
+/*
+ * Register slots again; with reg_op=buffers and buffers2 it is always all, and with
+ * reg_op=sqe it has only begun.
+ */
 int regbuf_slots_replace(struct regbuf *rb, unsigned int first, unsigned int nr);
+/* What became of that, if it is complete and was not told yet. */
+int regbuf_slots_replaced(struct regbuf *rb);
 /* Unregister; with nothing in flight. */
 void regbuf_slots_release(struct regbuf *rb);
 void regbuf_slots_free(struct regbuf *rb);
 
-/* user_data of a tag; io_us are addresses of user space. */
+/* user_data of a tag, and of a request that updates; io_us are addresses of user space. */
 #define REGBUF_TAG	(1ULL << 63)
+#define REGBUF_REQUEST	(1ULL << 62)
 
 static inline bool regbuf_is_tag(uint64_t user_data)
 {

@@ -4,8 +4,8 @@
  * registers it and trimming a block unregisters it, so that fio reports
  * registration as it reports I/O: latencies, percentiles, bandwidth, logs.
  *
- * A block is one slot with reg_op=update and readonly.  The other ways register all of a table at
- * once, so there a block is the whole arena, in slots of reg_size.  With reg_op=empty
+ * A block is one slot where slots are registered one by one.  The other ways register all of a
+ * table at once, so there a block is the whole arena, in slots of reg_size.  With reg_op=empty
  * a block is a call that changes nothing: what is in each clat beside the kernel's work.
  */
 #include "fio.h"

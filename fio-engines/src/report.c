@@ -15,7 +15,7 @@
 
 #include "fio.h"
 
-#include "regbuf.h"
+#include "io.h"
 
 #define SAY_EVERY	2000000000ULL	/* ns */
 
@@ -158,9 +158,10 @@ static void put_layout(FILE *f, const struct regbuf *rb)
 	if (!rb->has_layout)
 		return;
 	fprintf(f, ",\"first_slot\":{\"source\":\"%s\",\"bytes\":%llu,\"runs\":%llu,"
-		"\"smallest\":%llu,\"largest\":%llu,\"uniform\":%s", sources[l->source], l->len,
-		l->runs, l->smallest, l->largest,
-		l->flags & IO_URING_EXT_LAYOUT_UNIFORM ? "true" : "false");
+		"\"smallest\":%llu,\"largest\":%llu,\"uniform\":%s,\"readonly\":%s",
+		sources[l->source], l->len, l->runs, l->smallest, l->largest,
+		l->flags & IO_URING_EXT_LAYOUT_UNIFORM ? "true" : "false",
+		l->flags & IO_URING_EXT_LAYOUT_READONLY ? "true" : "false");
 	if (l->metadata != IO_URING_EXT_UNLIMITED)
 		fprintf(f, ",\"metadata_bytes\":%llu", l->metadata);
 	if (l->charged != IO_URING_EXT_UNLIMITED)
@@ -207,11 +208,14 @@ static void put_io(FILE *f, const struct regbuf *rb)
 {
 	static const char * const names[] = { "read", "write", "trim" };
 	const struct regbuf_io_figures *io = &rb->io;
+	unsigned long long ns;
 	unsigned int i;
 
-	if (io->last <= io->first)
+	if (!io->last)
 		return;
-	fprintf(f, ",\"io\":{\"ns\":%llu", (unsigned long long)(io->last - io->first));
+	ns = (unsigned __int128)(regbuf_now() - io->first) * (io->last - io->first_tick) /
+	     (regbuf_ticks() - io->first_tick);
+	fprintf(f, ",\"io\":{\"ns\":%llu", ns);
 	for (i = 0; i < ARRAY_LEN(names); i++)
 		fprintf(f, ",\"%s\":{\"count\":%llu,\"bytes\":%llu}", names[i],
 			(unsigned long long)io->count[i], (unsigned long long)io->bytes[i]);
@@ -225,8 +229,9 @@ static void put_locked(FILE *f, const struct regbuf *rb)
 
 	regbuf_get_locked(&after);
 	fprintf(f, ",\"locked\":{\"pinned_kib_before\":%lu,\"pinned_kib_after\":%lu,"
-		"\"locked_kib_before\":%lu,\"locked_kib_after\":%lu}", before->pinned,
-		after.pinned, before->locked, after.locked);
+		"\"locked_kib_before\":%lu,\"locked_kib_after\":%lu,"
+		"\"tables_kib_before\":%lu,\"tables_kib_after\":%lu}", before->pinned,
+		after.pinned, before->locked, after.locked, before->tables, after.tables);
 }
 
 static void put_job(FILE *f, const struct regbuf *rb)
@@ -249,6 +254,10 @@ static void put_job(FILE *f, const struct regbuf *rb)
 	put_arena(f, rb);
 	put_layout(f, rb);
 	put_io(f, rb);
+	if (o->reg_op == REGBUF_OP_SQE)
+		fprintf(f, ",\"requests\":{\"count\":%llu,\"io_beside\":%llu}",
+			(unsigned long long)rb->request.count,
+			(unsigned long long)rb->request.beside);
 	put_times(f, rb, "calls", REGBUF_PHASE_MEASURED);
 	put_times(f, rb, "setup", REGBUF_PHASE_SETUP);
 	put_times(f, rb, "teardown", REGBUF_PHASE_TEARDOWN);

@@ -14,19 +14,7 @@
 #include "fio.h"
 
 #include "regbuf.h"
-
-/* <linux/io_uring.h> since 6.12, ranges since 6.13; liburing's copy may be older */
-#define REGISTER_CLONE_BUFFERS	30
-#define CLONE_DST_REPLACE	(1U << 1)
-
-struct clone_buffers {
-	__u32 src_fd;
-	__u32 flags;
-	__u32 src_off;
-	__u32 dst_off;
-	__u32 nr;
-	__u32 pad[3];
-};
+#include "uapi.h"
 
 static struct regbuf_share *shares;
 static pthread_mutex_t shares_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -208,9 +196,9 @@ int regbuf_source_replace(struct regbuf *rb, unsigned int first, unsigned int nr
 int regbuf_clone(struct regbuf *rb, unsigned int first, unsigned int nr, bool replace)
 {
 	const bool all = !first && nr == rb->slots.nr;
-	struct clone_buffers arg = {
+	struct urext_clone_buffers arg = {
 		.src_fd = rb->share->source.ring_fd,
-		.flags = replace ? CLONE_DST_REPLACE : 0,
+		.flags = replace ? URING_EXT_CLONE_DST_REPLACE : 0,
 		.src_off = first,
 		.dst_off = first,
 		.nr = all ? 0 : nr,
@@ -221,7 +209,7 @@ int regbuf_clone(struct regbuf *rb, unsigned int first, unsigned int nr, bool re
 
 	for (i = first; i < first + nr; i++)
 		bytes += regbuf_slot_bytes(rb, i);
-	ret = regbuf_call(rb, &rb->ring, REGISTER_CLONE_BUFFERS, &arg, 1);
+	ret = regbuf_call(rb, &rb->ring, URING_EXT_REGISTER_CLONE_BUFFERS, &arg, 1);
 	if (ret == -EINVAL)
 		regbuf_say("reg_op=clone: can this kernel clone?  6.13 and later can");
 	if (ret)

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The arena as slots of the ring's table of registered buffers, by each of the ways
- * that the kernel has for it.  What is timed is the system call alone.
+ * that the kernel has for it.  What is timed is the system call alone, or a request from
+ * its submission to its completion.
  */
 #include <stdlib.h>
 
 #include "fio.h"
 
-#include "regbuf.h"
+#include "io.h"
 
 static uint64_t bytes_of(const struct regbuf *rb, unsigned int first, unsigned int nr)
 {
@@ -152,20 +153,22 @@ static int table_unregister(struct regbuf *rb)
 	return 0;
 }
 
-/* ---- update: slot by slot, in a table that starts empty ---------------------- */
+/* ---- slot by slot, in a table that starts empty -------------------------------- */
 
 /* How many entries were updated, or -errno of the first if none was. */
 static int call_update(struct regbuf *rb, unsigned int first, unsigned int nr, bool fill)
 {
 	static const struct iovec nothing;
 	struct regbuf_slots *s = &rb->slots;
-	const struct io_uring_rsrc_update2 arg = {
+	struct io_uring_rsrc_update2 arg = {
 		.offset = first,
 		.data = (uintptr_t)(fill ? &s->iovecs[first] : &nothing),
 		.tags = fill ? (uintptr_t)&s->tags[first] : 0,
 		.nr = nr,
 	};
 
+	if (s->descs)
+		regbuf_descs_update(rb, &arg, fill);
 	return regbuf_call(rb, &rb->ring, IORING_REGISTER_BUFFERS_UPDATE, &arg, sizeof(arg));
 }
 
@@ -173,14 +176,20 @@ static int call_update(struct regbuf *rb, unsigned int first, unsigned int nr, b
  * All of them are registered, or none is, and what they are to be is noted before: after the
  * call the clock of fio is still running.
  */
-static int update(struct regbuf *rb, unsigned int first, unsigned int nr, bool fill)
+static struct regbuf_update begin_update(struct regbuf *rb, unsigned int first, unsigned int nr,
+					 bool fill)
 {
 	struct regbuf_slots *s = &rb->slots;
 	const bool held = s->present[first], before = s->present_before[first];
-	const enum regbuf_figure figure = !fill ? REGBUF_UNREGISTER : held ? REGBUF_REPLACE :
-					  before ? REGBUF_REGISTER : REGBUF_FIRST;
-	const uint64_t bytes = bytes_of(rb, first, nr);
-	int ret;
+	const struct regbuf_update u = {
+		.first = first,
+		.nr = nr,
+		.fill = fill,
+		.held = held,
+		.figure = !fill ? REGBUF_UNREGISTER : held ? REGBUF_REPLACE :
+			  before ? REGBUF_REGISTER : REGBUF_FIRST,
+		.bytes = bytes_of(rb, first, nr),
+	};
 
 	if (held)
 		expect_tags(rb, first, nr);
@@ -188,28 +197,77 @@ static int update(struct regbuf *rb, unsigned int first, unsigned int nr, bool f
 		new_tags(rb, first, nr);
 	memset(&s->present[first], fill, nr * sizeof(*s->present));
 	memset(&s->present_before[first], 1, nr * sizeof(*s->present_before));
-	ret = call_update(rb, first, nr, fill);
+	return u;
+}
+
+static int end_update(struct regbuf *rb, const struct regbuf_update *u, int ret)
+{
+	unsigned int first = u->first, nr = u->nr;
+	struct regbuf_slots *s = &rb->slots;
+
 	if (ret == (int)nr) {
-		regbuf_count_call(rb, figure, nr, bytes);
+		regbuf_count_call(rb, u->figure, nr, u->bytes);
 		return 0;
 	}
 	/* Where it stopped half-way, the next call tells why */
 	if (ret > 0) {
 		first += ret;
 		nr -= ret;
-		ret = call_update(rb, first, nr, fill);
+		ret = call_update(rb, first, nr, u->fill);
 		if (ret == (int)nr)
 			return 0;
 	}
-	memset(&s->present[first], held, nr * sizeof(*s->present));
-	if (held)
+	memset(&s->present[first], u->held, nr * sizeof(*s->present));
+	if (u->held)
 		s->tags_due -= nr;
 	return regbuf_explain(rb, ret, "updating slots");
 }
 
+/* With nothing in flight: what the request came to. */
+static int request_and_wait(struct regbuf *rb, unsigned int first, unsigned int nr, bool fill)
+{
+	int ret = regbuf_request(rb, first, nr, fill);
+
+	if (!ret)
+		ret = regbuf_io_wait_request(rb);
+	rb->request.complete = false;
+	return ret ? ret : rb->request.res;
+}
+
+static int update(struct regbuf *rb, unsigned int first, unsigned int nr, bool fill)
+{
+	const struct regbuf_update u = begin_update(rb, first, nr, fill);
+
+	return end_update(rb, &u, rb->o->reg_op == REGBUF_OP_SQE ?
+				  request_and_wait(rb, first, nr, fill) :
+				  call_update(rb, first, nr, fill));
+}
+
+static int begin_request(struct regbuf *rb, unsigned int first, unsigned int nr)
+{
+	const struct regbuf_update u = begin_update(rb, first, nr, true);
+	int ret = regbuf_request(rb, first, nr, true);
+
+	if (ret)
+		return end_update(rb, &u, ret);
+	rb->request.update = u;
+	return 0;
+}
+
+int regbuf_slots_replaced(struct regbuf *rb)
+{
+	struct regbuf_request *r = &rb->request;
+
+	if (!r->complete)
+		return 0;
+	r->complete = false;
+	return end_update(rb, &r->update, r->res);
+}
+
 int regbuf_slot_touch(struct regbuf *rb)
 {
-	int ret = call_update(rb, 0, 1, false);
+	int ret = rb->o->reg_op == REGBUF_OP_SQE ? request_and_wait(rb, 0, 1, false) :
+						   call_update(rb, 0, 1, false);
 
 	if (ret < 0)
 		return regbuf_explain(rb, ret, "an update that changes nothing");
@@ -233,6 +291,9 @@ static int update_table(struct regbuf *rb)
 {
 	int ret;
 
+	ret = regbuf_descs_init(rb);
+	if (ret)
+		return ret;
 	ret = io_uring_register_buffers_sparse(&rb->ring, rb->slots.nr);
 	/* Before Linux 5.19 a table is made empty by listing empty buffers */
 	if (ret == -EINVAL)
@@ -248,15 +309,11 @@ static int update_table(struct regbuf *rb)
 
 int regbuf_slot_register(struct regbuf *rb, unsigned int slot)
 {
-	if (rb->o->reg_op == REGBUF_OP_READONLY)
-		return regbuf_readonly_register(rb, slot);
 	return update(rb, slot, 1, true);
 }
 
 int regbuf_slot_unregister(struct regbuf *rb, unsigned int slot)
 {
-	if (rb->o->reg_op == REGBUF_OP_READONLY)
-		return regbuf_readonly_unregister(rb, slot);
 	return update(rb, slot, 1, false);
 }
 
@@ -323,7 +380,7 @@ int regbuf_slots_init(struct regbuf *rb, size_t slot_size)
 	struct io_uring_ext_caps caps = { 0 };
 	const unsigned int op = rb->o->reg_op;
 	size_t nr = (rb->arena->size + slot_size - 1) / slot_size;
-	bool tags = op == REGBUF_OP_BUFFERS2 || op == REGBUF_OP_UPDATE;
+	bool tags = op == REGBUF_OP_BUFFERS2 || regbuf_by_update(rb->o);
 	size_t releases = 1;
 
 	io_uring_ext_query(&rb->ring, &caps);
@@ -356,36 +413,21 @@ int regbuf_slots_init(struct regbuf *rb, size_t slot_size)
 
 int regbuf_slots_prepare(struct regbuf *rb)
 {
-	switch (rb->o->reg_op) {
-	case REGBUF_OP_UPDATE:
-	case REGBUF_OP_EMPTY:
+	if (regbuf_by_slot(rb->o))
 		return update_table(rb);
-	case REGBUF_OP_CLONE:
-		return regbuf_source_prepare(rb);
-	case REGBUF_OP_READONLY:
-		return regbuf_readonly_prepare(rb);
-	default:
-		return 0;
-	}
+	return rb->o->reg_op == REGBUF_OP_CLONE ? regbuf_source_prepare(rb) : 0;
 }
 
 int regbuf_slots_register(struct regbuf *rb)
 {
-	switch (rb->o->reg_op) {
-	case REGBUF_OP_UPDATE:
+	if (regbuf_by_update(rb->o))
 		return update_all(rb);
-	case REGBUF_OP_CLONE:
-		return clone_all(rb);
-	default:
-		return table_register(rb);
-	}
+	return rb->o->reg_op == REGBUF_OP_CLONE ? clone_all(rb) : table_register(rb);
 }
 
 int regbuf_slots_unregister(struct regbuf *rb)
 {
-	if (rb->o->reg_op == REGBUF_OP_UPDATE)
-		return update_none(rb);
-	return table_unregister(rb);
+	return regbuf_by_update(rb->o) ? update_none(rb) : table_unregister(rb);
 }
 
 int regbuf_slots_replace(struct regbuf *rb, unsigned int first, unsigned int nr)
@@ -394,7 +436,11 @@ int regbuf_slots_replace(struct regbuf *rb, unsigned int first, unsigned int nr)
 
 	switch (rb->o->reg_op) {
 	case REGBUF_OP_UPDATE:
+	case REGBUF_OP_READONLY:
+	case REGBUF_OP_MEMFD:
 		return update(rb, first, nr, true);
+	case REGBUF_OP_SQE:
+		return begin_request(rb, first, nr);
 	case REGBUF_OP_CLONE:
 		return clone_replace(rb, first, nr);
 	default:
@@ -407,9 +453,10 @@ void regbuf_slots_release(struct regbuf *rb)
 {
 	struct regbuf_slots *s = &rb->slots;
 
-	if (s->registered || (s->table && rb->o->reg_op == REGBUF_OP_UPDATE))
+	if (!regbuf_io_wait_request(rb))
+		regbuf_slots_replaced(rb);
+	if (s->registered || (s->table && regbuf_by_update(rb->o)))
 		regbuf_slots_unregister(rb);
-	regbuf_readonly_release(rb);
 }
 
 void regbuf_slots_free(struct regbuf *rb)
@@ -421,5 +468,5 @@ void regbuf_slots_free(struct regbuf *rb)
 	free(s->present_before);
 	free(s->tags);
 	free(s->releases);
-	free(s->region);
+	free(s->descs);
 }
