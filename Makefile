@@ -157,6 +157,9 @@ check-races-red: tree ## weaken GUP-fast in many ways: do the race cases see it?
 check-kunit-red: tree ## plant faults in mm, one after the other: do the KUnit cases see them?
 	@tests/suites/kunit-red
 
+check-dio-red: tree ## plant faults in direct I/O, one after the other: do its programs see them?
+	@tests/suites/dio-red
+
 check-faults: tree ## every allocation and copy fails once, all sizes
 	@tests/suites/faults
 
@@ -175,6 +178,6 @@ clean: ## remove build/ (the cache stays)
 .PHONY: help setup tree series export run readme bench bench-redraw bench-check \
 	bench-pin bench-debian bench-users bench-native check lint kunit check-series check-arches check-fio \
 	compare-fio qemu qemu-tree qemu-series check-qemu check-ext check-liburing check-long \
-	check-fuzz-pure check-races check-races-red check-kunit-red check-faults check-debug \
+	check-fuzz-pure check-races check-races-red check-kunit-red check-dio-red check-faults check-debug \
 	check-fuzz check-stress packages run-packages check-packages check-packages-same \
 	clean programs
