@@ -28,6 +28,7 @@
  *	  that is not known to fit
  * @least: bytes that a run takes at least: a run of one page takes no more
  * @most: bytes that a run takes at most
+ * @max_pages: pages that a run has at most
  *
  * A walk only ever appends to the chunk and never changes what is there.
  */
@@ -38,6 +39,7 @@ struct run_builder {
 	int		room;
 	u32		least;
 	u32		most;
+	unsigned long	max_pages;
 };
 
 /* The state of a builder, to go back to */
@@ -61,6 +63,7 @@ static inline void run_builder_init(struct run_builder *b,
 	b->open_end = 0;
 	b->least = pin_run_bytes(runs->format, 0, 1);
 	b->most = b->least + (runs->format == PIN_RUNS_PFN ? sizeof(u32) : 0);
+	b->max_pages = pin_run_max_pages(runs->format);
 	b->room = pin_runs_room(runs);
 }
 
@@ -84,11 +87,13 @@ static inline void run_builder_resume(struct run_builder *b,
 				      unsigned long nr_pages)
 {
 	run_builder_init(b, runs);
-	if (unlikely(runs->nr))
+	if (unlikely(runs->nr)) {
 		run_builder_reopen(b);
-	else if (nr_pages == 1)
-		/* Such a run takes the same whatever it is. */
+	} else if (nr_pages == 1) {
+		/* Such a run takes the same whatever it is, and is complete. */
 		b->most = b->least;
+		b->max_pages = 1;
+	}
 }
 
 unsigned long run_builder_fits(struct run_builder *b, unsigned long pfn,
@@ -125,7 +130,7 @@ static inline unsigned long run_builder_reach(const struct run_builder *b,
 					      unsigned long pfn)
 {
 	return run_builder_continues(b, pfn) ? b->open_end - pfn :
-					       pin_run_max_pages(b->runs.format);
+					       b->max_pages;
 }
 
 /* Put the open run into the chunk. */
@@ -165,7 +170,7 @@ static __always_inline void run_builder_add(struct run_builder *b,
 		}
 		run_builder_close(b);
 	}
-	end = pfn + min(folio_end - pfn, pin_run_max_pages(b->runs.format));
+	end = pfn + min(folio_end - pfn, b->max_pages);
 	if (pfn + nr_pages == end) {
 		pin_runs_push(&b->runs, pfn, nr_pages);
 		return;
