@@ -208,13 +208,16 @@ static void put_io(FILE *f, const struct regbuf *rb)
 {
 	static const char * const names[] = { "read", "write", "trim" };
 	const struct regbuf_io_figures *io = &rb->io;
-	unsigned long long ns;
+	const uint64_t ticks = regbuf_ticks() - io->first_tick;
+	unsigned long long ns = 0;
 	unsigned int i;
 
 	if (!io->last)
 		return;
-	ns = (unsigned __int128)(regbuf_now() - io->first) * (io->last - io->first_tick) /
-	     (regbuf_ticks() - io->first_tick);
+	/* A counter may be too coarse for a job of a few I/Os. */
+	if (ticks)
+		ns = (unsigned __int128)(regbuf_now() - io->first) *
+		     (io->last - io->first_tick) / ticks;
 	fprintf(f, ",\"io\":{\"ns\":%llu", ns);
 	for (i = 0; i < ARRAY_LEN(names); i++)
 		fprintf(f, ",\"%s\":{\"count\":%llu,\"bytes\":%llu}", names[i],
