@@ -9,6 +9,12 @@
  * shared memory has the cells of its object. Which page frames are behind that, and which of them
  * fork() lets two processes have until one writes, does not show.
  *
+ * A buffer of a memfd has the cells that the file had at that moment, mapped or not; a hole has one
+ * from then on. A file that is cut off or punched has others afterwards.
+ *
+ * A request that changes the table may be done in part, or not at all, once it is to be cancelled:
+ * the model follows what the result says, and all else is compared.
+ *
  * What is charged is told by acct_rules.h, from the folios that the pages of a buffer are in once
  * they are pinned.
  *
@@ -27,6 +33,7 @@
 #include "fixed_io.h"
 #include "folios.h"
 #include "tcp_pair.h"
+#include "uring.h"
 #include "util.h"
 
 /* What bookworm's headers do not have */
@@ -82,9 +89,10 @@ enum kind {
 enum op_kind {
 	OP_MMAP, OP_MUNMAP, OP_MREMAP, OP_MPROTECT,
 	OP_HUGEPAGE, OP_NOHUGEPAGE, OP_DONTNEED, OP_COLLAPSE, OP_COLD, OP_PAGEOUT, OP_PUNCH,
-	OP_WRITE, OP_STAMP,
+	OP_TRUNCATE, OP_WRITE, OP_STAMP,
 	OP_FORK, OP_EXIT, OP_KILL,
-	OP_REGISTER, OP_UPDATE, OP_CLONE, OP_UNREGISTER, OP_CLOSE, OP_RACE,
+	OP_REGISTER, OP_UPDATE, OP_CLONE, OP_UNREGISTER, OP_CLOSE,
+	OP_REQUEST, OP_REQUEST_LINK, OP_REQUEST_CANCEL, OP_REQUEST_CLOSE, OP_RACE,
 	OP_READ_FIXED, OP_WRITE_FIXED, OP_READV_FIXED, OP_WRITEV_FIXED,
 	OP_START_READ, OP_END_READ, OP_SEND_ZC, OP_SENDMSG_ZC,
 	OP_KINDS,
@@ -113,7 +121,7 @@ struct cell {
 /* Memory that can be mapped several times, by several processes */
 struct object {
 	enum kind kind;
-	size_t nr_pages;
+	size_t nr_pages;		/* now; what is mapped behind them is not there */
 	bool collapsed;			/* may have large folios */
 	uint32_t cells[SLOT_PAGES];
 };
@@ -142,6 +150,7 @@ struct shared {
 		uint64_t idle[OP_KINDS];	/* there was nothing to do it on */
 		uint64_t bytes;			/* compared */
 		uint64_t buffers, refused, pinned;
+		uint64_t of_memfd, cancelled, in_part;
 		uint64_t over_limit, signals, racing;
 	} stats;
 };
@@ -157,13 +166,30 @@ struct vpage {
 
 /* A registered buffer, of tables and of requests */
 struct buffer {
-	uintptr_t addr;
+	uintptr_t addr;			/* that requests name its bytes by */
+	unsigned int object;		/* registered by its file, or OBJECTS: by its address */
+	size_t pgoff;			/* in the object */
 	size_t len;
 	bool read_only;
 	unsigned int refs;
 	size_t nr_pages;
 	struct acct_buffer *acct;
 	uint32_t cells[];
+};
+
+/* What is to be put into a slot of a table */
+struct entry {
+	struct uring_desc desc;
+	unsigned int object;		/* of a memfd */
+	int result;			/* -errno if it cannot be */
+};
+
+/* Some of them, for slots from @off on */
+struct update {
+	unsigned int ring, off, nr;
+	struct entry entries[TABLE_MAX];
+	struct uring_desc descs[TABLE_MAX];
+	int expected;			/* how many will be done, or -errno */
 };
 
 struct fuzz_ring {
@@ -238,6 +264,12 @@ void cell_read(const struct world *world, uint32_t cell, uint32_t base, size_t o
 	       char *data);
 void cell_write(struct world *world, uint32_t cell, size_t off, size_t len, const char *data);
 void cell_stamp(struct world *world, uint32_t cell, uint64_t stamp);
+/* The same for a page of an object */
+uint32_t object_cell(struct world *world, unsigned int object, size_t pgoff);
+/* The object loses these; who has a cell keeps it. */
+void object_forget(struct world *world, unsigned int object, struct range range);
+/* All pages of an object in the range, if it has so many, are in its file what they should be. */
+int object_check(struct world *world, unsigned int object, struct range range, struct reason *why);
 /* Each process has its own from now on. */
 void pages_forked(struct world *world);
 void pages_unmap(struct world *world, struct range range);
@@ -258,11 +290,16 @@ void range_new_segment(struct world *world, struct range range);
 
 /* --- operations ----------------------------------------------------------- */
 
+/* A memfd, one that is there already or a new one; OBJECTS if there cannot be more */
+unsigned int choose_object(struct world *world, struct op *op, enum kind kind);
 /* Another number into each page that can be written to */
 void pages_stamp(struct world *world, struct range range);
+/* Enough for what an operation may take */
+bool huge_pages_free(void);
 
 int memory_op(struct world *world, struct op *op, struct reason *why);
 int ring_op(struct world *world, struct op *op, struct reason *why);
+int request_op(struct world *world, struct op *op, struct reason *why);
 int io_op(struct world *world, struct op *op, struct reason *why);
 int process_op(struct world *world, struct op *op, struct reason *why);
 int race_op(struct world *world, struct op *op, struct reason *why);
@@ -283,8 +320,9 @@ bool range_can_pin(const struct world *world, struct range range, bool read_only
 int register_iovecs(const struct fuzz_ring *ring, const struct iovec *iov, unsigned int nr,
 		    bool read_only);
 /* In the model only, after the kernel has done it; into this slot */
-int buffer_add(struct world *world, struct fuzz_ring *ring, unsigned int slot, struct iovec iov,
-	       bool read_only, struct reason *why);
+int buffer_add(struct world *world, struct fuzz_ring *ring, unsigned int slot,
+	       const struct entry *entry, struct reason *why);
+int check_result(const char *what, int result, int expected, struct reason *why);
 /* VmPin is what it should be, or will be soon. */
 int charge_check(struct world *world, struct reason *why);
 /*
@@ -293,7 +331,47 @@ int charge_check(struct world *world, struct reason *why);
  */
 int user_check(struct world *world, struct reason *why);
 
+/* --- fuzz_update.c ---------------------------------------------------------- */
+
+struct entry entry_of(struct iovec iov, bool read_only);
+/* An iovec can say it all, unless @by_desc. */
+struct entry random_entry(struct world *world, struct op *op, bool by_desc);
+/* What was opened for them, once the kernel has seen it */
+void entries_close(const struct world *world, const struct entry *entries, unsigned int nr);
+void entries_descs(const struct entry *entries, unsigned int nr, struct uring_desc *descs);
+void entries_iovecs(const struct entry *entries, unsigned int nr, struct iovec *iov);
+void entries_log(struct world *world, unsigned int ring, unsigned int off,
+		 const struct entry *entries, unsigned int nr);
+/* Chosen and logged, or IDLE */
+int update_choose(struct world *world, struct op *op, bool by_desc, struct update *update,
+		  struct reason *why);
+/* The kernel has done @result of it: so does the model. */
+int update_done(struct world *world, const struct update *update, int result, struct reason *why);
+/* By a call */
+int update_op(struct world *world, struct op *op, struct reason *why);
+
 /* --- fuzz_io.c -------------------------------------------------------------- */
+
+/* A request that moves bytes between a buffer and a file */
+struct transfer {
+	unsigned int ring, slot;
+	const struct buffer *buffer;
+	bool write, vectored;
+	struct iovec iov[VECS_MAX];
+	unsigned int nr;
+	size_t len;			/* in all */
+	const struct io_target *target;
+	uint64_t pos;
+	int expected;			/* 0: all of it; else -errno */
+};
+
+/* Parts of @t->buffer, of which address and length are looked at; there may be none. */
+void transfer_parts(struct op *op, struct transfer *t, size_t align, bool beyond);
+/* What the target has before, and the request, which is to be submitted; NULL with @why */
+struct io_uring_sqe *transfer_begin(struct world *world, const struct transfer *t,
+				    struct reason *why);
+/* After the request, with its result */
+int transfer_end(struct world *world, const struct transfer *t, int result, struct reason *why);
 
 /* All bytes of a buffer, of all buffers */
 int buffer_check(struct world *world, unsigned int ring, unsigned int slot, struct reason *why);

@@ -47,16 +47,22 @@ static int compare(struct world *world, const char *data, const char *expected, 
 		       (uint8_t)data[at], (uint8_t)expected[at]);
 }
 
-/* Where the buffer was registered, whatever is mapped there now */
-static int check_memory(struct world *world, const struct iovec *iov, unsigned int nr,
-			struct reason *why)
+/* Where the buffer was registered, whatever is mapped there now, or is in the file */
+static int check_memory(struct world *world, const struct transfer *t, struct reason *why)
 {
-	for (unsigned int i = 0; i < nr; i++) {
-		uintptr_t start = (uintptr_t)iov[i].iov_base - (uintptr_t)ARENA;
+	const struct buffer *buffer = t->buffer;
+	bool memfd = buffer->object != OBJECTS;
+	uintptr_t base = memfd ? ALIGN_DOWN(buffer->addr, PAGE) : (uintptr_t)ARENA;
+
+	for (unsigned int i = 0; i < t->nr; i++) {
+		uintptr_t start = (uintptr_t)t->iov[i].iov_base - base;
 		struct range range = { start / PAGE, 0 };
 
-		range.nr = (start + iov[i].iov_len - 1) / PAGE + 1 - range.first;
-		if (pages_check(world, range, why))
+		range.nr = (start + t->iov[i].iov_len - 1) / PAGE + 1 - range.first;
+		if (memfd)
+			range.first += buffer->pgoff;
+		if (memfd ? object_check(world, buffer->object, range, why) :
+			    pages_check(world, range, why))
 			return -1;
 	}
 	return 0;
@@ -64,21 +70,11 @@ static int check_memory(struct world *world, const struct iovec *iov, unsigned i
 
 /* --- READ_FIXED and its like ------------------------------------------------------ */
 
-struct transfer {
-	unsigned int ring, slot;
-	struct buffer *buffer;
-	bool write, vectored;
-	struct iovec iov[VECS_MAX];
-	unsigned int nr;
-	size_t len;			/* in all */
-	int expected;
-};
-
-/* Parts of a buffer: anywhere, or one behind the other */
-static void random_parts(struct op *op, struct transfer *t, size_t align, bool beyond)
+/* Anywhere, or one behind the other */
+void transfer_parts(struct op *op, struct transfer *t, size_t align, bool beyond)
 {
 	static const size_t lengths[] = { 1, 100, 512, 4096, 5000, 17000, 66000, IO_MAX };
-	struct buffer *buffer = t->buffer;
+	const struct buffer *buffer = t->buffer;
 	size_t start = ALIGN_UP(buffer->addr, align), end = ALIGN_DOWN(buffer->addr + buffer->len,
 								      align);
 
@@ -134,69 +130,68 @@ static bool cells_twice(const struct transfer *t)
 	return false;
 }
 
-static int submit(struct world *world, struct transfer *t, const struct io_target *target,
-		  uint64_t pos)
+static struct io_uring_sqe *prepare(struct world *world, const struct transfer *t)
 {
-	struct io_uring *uring = &world->rings[t->ring].uring;
-	struct io_uring_sqe *sqe = io_uring_get_sqe(uring);
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&world->rings[t->ring].uring);
+	int fd = t->target->fd;
 
 	if (!sqe)
 		die("no free submission queue entry");
 	if (t->vectored) {
-		io_uring_prep_readv(sqe, target->fd, t->iov, t->nr, pos);
+		io_uring_prep_readv(sqe, fd, t->iov, t->nr, t->pos);
 		sqe->opcode = t->write ? URING_OP_WRITEV_FIXED : URING_OP_READV_FIXED;
 		sqe->buf_index = (__u16)t->slot;
 	} else if (t->write) {
-		io_uring_prep_write_fixed(sqe, target->fd, t->iov->iov_base,
-					  (unsigned int)t->iov->iov_len, pos, (int)t->slot);
+		io_uring_prep_write_fixed(sqe, fd, t->iov->iov_base,
+					  (unsigned int)t->iov->iov_len, t->pos, (int)t->slot);
 	} else {
-		io_uring_prep_read_fixed(sqe, target->fd, t->iov->iov_base,
-					 (unsigned int)t->iov->iov_len, pos, (int)t->slot);
+		io_uring_prep_read_fixed(sqe, fd, t->iov->iov_base, (unsigned int)t->iov->iov_len,
+					 t->pos, (int)t->slot);
 	}
-	return uring_one(uring);
+	return sqe;
 }
 
-static int target_set(struct world *world, const struct io_target *target, uint64_t pos,
-		      const char *data, size_t len, struct reason *why)
+static int target_set(struct world *world, const struct transfer *t, const char *data,
+		      struct reason *why)
 {
-	if (target == &world->plain) {
-		memcpy(world->plain_data + pos, data, len);
+	if (t->target == &world->plain) {
+		memcpy(world->plain_data + t->pos, data, t->len);
 		return 0;
 	}
-	memcpy(world->bounce, data, len);
-	if (pwrite(target->fd, world->bounce, len, (off_t)pos) != (ssize_t)len)
+	memcpy(world->bounce, data, t->len);
+	if (pwrite(t->target->fd, world->bounce, t->len, (off_t)t->pos) != (ssize_t)t->len)
 		return because(why, "pwrite: %s", strerror(errno));
 	return 0;
 }
 
 /* Returns where the bytes are. */
-static const char *target_get(struct world *world, const struct io_target *target, uint64_t pos,
-			      size_t len, struct reason *why)
+static const char *target_get(struct world *world, const struct transfer *t, struct reason *why)
 {
-	if (target == &world->plain)
-		return world->plain_data + pos;
-	if (pread(target->fd, world->bounce, len, (off_t)pos) == (ssize_t)len)
+	if (t->target == &world->plain)
+		return world->plain_data + t->pos;
+	if (pread(t->target->fd, world->bounce, t->len, (off_t)t->pos) == (ssize_t)t->len)
 		return world->bounce;
 	because(why, "pread: %s", strerror(errno));
 	return NULL;
 }
 
-static int transfer(struct world *world, struct transfer *t, const struct io_target *target,
-		    uint64_t pos, struct reason *why)
+struct io_uring_sqe *transfer_begin(struct world *world, const struct transfer *t,
+				    struct reason *why)
+{
+	/* Not what is written, or what is read */
+	pattern_fill(world->expected, t->len, 0, ++world->shared->serial);
+	return target_set(world, t, world->expected, why) ? NULL : prepare(world, t);
+}
+
+int transfer_end(struct world *world, const struct transfer *t, int result, struct reason *why)
 {
 	char *expected = world->expected;
 	const char *data;
 	size_t at = 0;
-	int ret;
 
-	/* What the target has before: not what is written, or what is read */
-	pattern_fill(expected, t->len, 0, ++world->shared->serial);
-	if (target_set(world, target, pos, expected, t->len, why))
-		return -1;
-	ret = submit(world, t, target, pos);
-	if (ret != (t->expected ? t->expected : (int)t->len))
-		return because(why, "%d (%s) of %zu bytes, not %d", ret,
-			       ret < 0 ? errno_name(-ret) : "done", t->len, t->expected);
+	if (result != (t->expected ? t->expected : (int)t->len))
+		return because(why, "%d (%s) of %zu bytes, not %d", result,
+			       result < 0 ? errno_name(-result) : "done", t->len, t->expected);
 	if (!t->expected) {
 		for (unsigned int i = 0; i < t->nr; at += t->iov[i++].iov_len) {
 			size_t off = (uintptr_t)t->iov[i].iov_base - t->buffer->addr;
@@ -209,11 +204,27 @@ static int transfer(struct world *world, struct transfer *t, const struct io_tar
 					     expected + at);
 		}
 	}
-	data = target_get(world, target, pos, t->len, why);
+	data = target_get(world, t, why);
 	if (!data || compare(world, data, expected, t->len, t->write ? "written" : "after reading",
 			     why))
 		return -1;
-	return t->expected ? 0 : check_memory(world, t->iov, t->nr, why);
+	return t->expected ? 0 : check_memory(world, t, why);
+}
+
+static int transfer(struct world *world, const struct transfer *t, struct reason *why)
+{
+	if (!transfer_begin(world, t, why))
+		return -1;
+	return transfer_end(world, t, uring_one(&world->rings[t->ring].uring), why);
+}
+
+/* Its first part, by where that is in the buffer */
+static void transfer_log(struct world *world, const struct transfer *t)
+{
+	fuzz_log(world, "ring %u slot %u %s, %u parts, %zu bytes, first at %#zx+%#zx%s", t->ring,
+		 t->slot, t->target ? t->target->name : "socket", t->nr, t->len,
+		 (uintptr_t)t->iov[0].iov_base - t->buffer->addr, t->iov[0].iov_len,
+		 t->expected ? ", bad" : "");
 }
 
 static int do_transfer(struct world *world, struct op *op, struct reason *why)
@@ -221,25 +232,22 @@ static int do_transfer(struct world *world, struct op *op, struct reason *why)
 	struct transfer t = {
 		.write = op->kind == OP_WRITE_FIXED || op->kind == OP_WRITEV_FIXED,
 		.vectored = op->kind == OP_READV_FIXED || op->kind == OP_WRITEV_FIXED,
+		.target = op_percent(op, 20) ? &world->direct : &world->plain,
 	};
-	const struct io_target *target = op_percent(op, 20) ? &world->direct : &world->plain;
-	uint64_t pos;
 
 	if (!random_buffer(world, op, &t.ring, &t.slot))
 		return IDLE;
 	t.buffer = world->rings[t.ring].table[t.slot];
-	random_parts(op, &t, target->block, op_percent(op, 3));
+	transfer_parts(op, &t, t.target->block, op_percent(op, 3));
 	if (!t.nr)
 		return IDLE;
-	if (target == &world->direct && !t.write && cells_twice(&t))
-		target = &world->plain;
+	if (t.target == &world->direct && !t.write && cells_twice(&t))
+		t.target = &world->plain;
 	if (t.buffer->read_only && !t.write)
 		t.expected = -EFAULT;
-	pos = op_below(op, 16) * target->block;
-	fuzz_log(world, "ring %u slot %u %s, %u parts, %zu bytes, first at %#tx+%#zx%s", t.ring,
-		 t.slot, target->name, t.nr, t.len, (char *)t.iov[0].iov_base - ARENA,
-		 t.iov[0].iov_len, t.expected ? ", bad" : "");
-	return transfer(world, &t, target, pos, why);
+	t.pos = op_below(op, 16) * t.target->block;
+	transfer_log(world, &t);
+	return transfer(world, &t, why);
 }
 
 /* --- a read that takes its time ----------------------------------------------------- */
@@ -261,13 +269,14 @@ static int do_start_read(struct world *world, struct op *op, struct reason *why)
 		return IDLE;
 	ring->reading_off = op_below(op, buffer->len);
 	ring->reading_len = min_size(1 + op_below(op, PAGE), buffer->len - ring->reading_off);
-	fuzz_log(world, "ring %u slot %u at %#zx+%#zx", r, slot,
-		 buffer->addr - (uintptr_t)ARENA + ring->reading_off, ring->reading_len);
+	fuzz_log(world, "ring %u slot %u at %#zx+%#zx", r, slot, ring->reading_off,
+		 ring->reading_len);
 	sqe = io_uring_get_sqe(&ring->uring);
 	if (!sqe)
 		die("no free submission queue entry");
 	io_uring_prep_read_fixed(sqe, ring->pipe[0], (char *)buffer->addr + ring->reading_off,
 				 (unsigned int)ring->reading_len, 0, (int)slot);
+	io_uring_sqe_set_data64(sqe, 0);
 	ret = io_uring_submit(&ring->uring);
 	if (ret != 1)
 		return because(why, "submitting: %s", strerror(-ret));
@@ -321,12 +330,11 @@ static int do_send(struct world *world, struct op *op, struct reason *why)
 	if (!random_buffer(world, op, &t.ring, &t.slot))
 		return IDLE;
 	t.buffer = world->rings[t.ring].table[t.slot];
-	random_parts(op, &t, 1, false);
+	transfer_parts(op, &t, 1, false);
 	/* One part makes another request of it. */
 	if (!t.nr || (t.vectored && t.nr == 1) || world->rings[t.ring].reading)
 		return IDLE;
-	fuzz_log(world, "ring %u slot %u, %u parts, %zu bytes, first at %#tx+%#zx", t.ring, t.slot,
-		 t.nr, t.len, (char *)t.iov[0].iov_base - ARENA, t.iov[0].iov_len);
+	transfer_log(world, &t);
 	if (!world->connected) {
 		tcp_pair_open(&world->tcp, 0, 0);
 		world->connected = true;
@@ -350,6 +358,7 @@ int buffer_check(struct world *world, unsigned int ring, unsigned int slot, stru
 		.buffer = world->rings[ring].table[slot],
 		.write = true,
 		.nr = 1,
+		.target = &world->plain,
 	};
 
 	for (size_t off = 0; off < t.buffer->len; off += t.len) {
@@ -357,7 +366,7 @@ int buffer_check(struct world *world, unsigned int ring, unsigned int slot, stru
 
 		t.len = min_size(IO_MAX, t.buffer->len - off);
 		t.iov[0] = (struct iovec){ (char *)t.buffer->addr + off, t.len };
-		if (transfer(world, &t, &world->plain, 0, &inner))
+		if (transfer(world, &t, &inner))
 			return because(why, "ring %u slot %u at %#zx: %s", ring, slot, off,
 				       inner.text);
 	}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Operations on memory */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/memfd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,9 +16,9 @@
 #endif
 
 #define RW		(PROT_READ | PROT_WRITE)
-#define FREE_HUGE_PAGES	"/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
-/* What is mapped may need another page for each that is pinned. */
-#define SPARE_HUGE_PAGES 32
+#define HUGE_PAGES_DIR	"/sys/kernel/mm/hugepages/hugepages-2048kB/"
+/* What is mapped may need another page for each that is pinned, or was cut off. */
+#define SPARE_HUGE_PAGES 48
 
 static const char * const kind_names[KINDS] = {
 	[KIND_ANON] = "anon", [KIND_THP] = "thp", [KIND_MTHP] = "mthp", [KIND_SHMEM] = "shmem",
@@ -25,12 +26,18 @@ static const char * const kind_names[KINDS] = {
 	[KIND_FILE] = "file",
 };
 
-static bool huge_pages_free(void)
+static unsigned long huge_pages(const char *file)
 {
 	char line[32];
 
-	return !read_line(FREE_HUGE_PAGES, line, sizeof(line)) &&
-	       strtoul(line, NULL, 10) >= SPARE_HUGE_PAGES;
+	return read_line(file, line, sizeof(line)) ? 0 : strtoul(line, NULL, 10);
+}
+
+/* That are not reserved for a mapping */
+bool huge_pages_free(void)
+{
+	return huge_pages(HUGE_PAGES_DIR "free_hugepages") >=
+	       huge_pages(HUGE_PAGES_DIR "resv_hugepages") + SPARE_HUGE_PAGES;
 }
 
 /* --- mmap ------------------------------------------------------------------- */
@@ -54,8 +61,7 @@ static struct range random_place(struct op *op, enum kind kind)
 	return (struct range){ slot + first, min_size(nr, SLOT_PAGES - first) };
 }
 
-/* One that is there already, or a new one. Returns OBJECTS if there cannot be more. */
-static unsigned int choose_object(struct world *world, struct op *op, enum kind kind)
+unsigned int choose_object(struct world *world, struct op *op, enum kind kind)
 {
 	struct shared *shared = world->shared;
 	unsigned int n = op_below(op, OBJECTS);
@@ -137,6 +143,9 @@ static int do_mmap(struct world *world, struct op *op, struct reason *why)
 	/* A copy that a child needs might not be to be had. */
 	if (kind == KIND_HUGETLB && madvise(addr, range.nr * PAGE, MADV_DONTFORK))
 		return because(why, "MADV_DONTFORK: %s", strerror(errno));
+	/* A file of huge pages grows with what is mapped of it. */
+	if (kind == KIND_HUGETLB_MEMFD && world->shared->objects[object].nr_pages < pgoff + range.nr)
+		world->shared->objects[object].nr_pages = pgoff + range.nr;
 	world->segment++;
 	for (size_t i = 0; i < range.nr; i++)
 		world->pages[range.first + i] = (struct vpage){
@@ -206,11 +215,7 @@ static int do_mremap(struct world *world, struct op *op, struct reason *why)
 		return IDLE;
 	to.nr = from.nr;
 	if (way == GROW) {
-		to.nr += 1 + op_below(op, 100);
-		/* Not beyond the end of what is mapped */
-		to.nr = min_size(to.nr, (kind_shared(page->kind) ?
-					 world->shared->objects[page->object].nr_pages :
-					 SLOT_PAGES) - page->pgoff);
+		to.nr = min_size(to.nr + 1 + op_below(op, 100), SLOT_PAGES - page->pgoff);
 	}
 	to.first = op_below(op, ARENA_PAGES - to.nr + 1);
 	if (hugetlb || op_percent(op, 30))
@@ -322,6 +327,66 @@ static int do_advise(struct world *world, struct op *op, struct reason *why)
 	return DONE;
 }
 
+/*
+ * A memfd that can lose pages, or OBJECTS. What is pinned of a large folio that is cut is cleared
+ * instead; one of hugetlb is cut nowhere.
+ */
+static unsigned int random_memfd(const struct world *world, struct op *op)
+{
+	unsigned int n = op_below(op, OBJECTS);
+
+	for (unsigned int i = 0; i < OBJECTS; i++, n = (n + 1) % OBJECTS)
+		if (world->fds[n] >= 0 && !world->shared->objects[n].collapsed)
+			return kind_hugetlb(world->shared->objects[n].kind) && !huge_pages_free() ?
+			       OBJECTS : n;
+	return OBJECTS;
+}
+
+static size_t object_unit(const struct world *world, unsigned int n)
+{
+	return kind_hugetlb(world->shared->objects[n].kind) ? HUGE_PAGES : 1;
+}
+
+/* A file becomes shorter, or longer. */
+static int do_truncate(struct world *world, struct op *op, struct reason *why)
+{
+	unsigned int n = random_memfd(world, op);
+	struct object *object;
+	size_t nr;
+
+	if (n == OBJECTS)
+		return IDLE;
+	object = &world->shared->objects[n];
+	nr = op_percent(op, 30) ? SLOT_PAGES :
+	     ALIGN_DOWN((size_t)op_below(op, SLOT_PAGES), object_unit(world, n));
+	fuzz_log(world, "object %u of %zu pages to %zu", n, object->nr_pages, nr);
+	if (ftruncate(world->fds[n], (off_t)(nr * PAGE)))
+		return because(why, "ftruncate: %s", strerror(errno));
+	object_forget(world, n, (struct range){ nr, SLOT_PAGES - nr });
+	object->nr_pages = nr;
+	return DONE;
+}
+
+/* A hole in a file, mapped or not */
+static int punch_file(struct world *world, struct op *op, struct reason *why)
+{
+	unsigned int n = random_memfd(world, op);
+	struct range range;
+	size_t unit;
+
+	if (n == OBJECTS)
+		return IDLE;
+	unit = object_unit(world, n);
+	range.first = ALIGN_DOWN((size_t)op_below(op, SLOT_PAGES), unit);
+	range.nr = ALIGN_UP(1 + (size_t)op_below(op, SLOT_PAGES - range.first), unit);
+	fuzz_log(world, "object %u, pages %zu+%zu", n, range.first, range.nr);
+	if (fallocate(world->fds[n], FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		      (off_t)(range.first * PAGE), (off_t)(range.nr * PAGE)))
+		return because(why, "fallocate: %s", strerror(errno));
+	object_forget(world, n, range);
+	return DONE;
+}
+
 /* Shared memory loses its pages. */
 static int do_punch(struct world *world, struct op *op, struct reason *why)
 {
@@ -330,6 +395,8 @@ static int do_punch(struct world *world, struct op *op, struct reason *why)
 	struct object *object;
 	struct range range;
 
+	if (op_percent(op, 40))
+		return punch_file(world, op, why);
 	do {
 		if (!tries-- || !random_mapped(world, op, SLOT_PAGES, true, &range))
 			return IDLE;
@@ -341,8 +408,7 @@ static int do_punch(struct world *world, struct op *op, struct reason *why)
 	fuzz_log(world, "pages %zu+%zu", range.first, range.nr);
 	if (madvise(page_addr(range.first), range.nr * PAGE, MADV_REMOVE))
 		return because(why, "MADV_REMOVE: %s", strerror(errno));
-	for (size_t i = range.first; i < range.first + range.nr; i++)
-		object->cells[world->pages[i].pgoff] = 0;
+	object_forget(world, page->object, (struct range){ page->pgoff, range.nr });
 	return DONE;
 }
 
@@ -415,6 +481,8 @@ int memory_op(struct world *world, struct op *op, struct reason *why)
 		return do_dontneed(world, op, why);
 	case OP_PUNCH:
 		return do_punch(world, op, why);
+	case OP_TRUNCATE:
+		return do_truncate(world, op, why);
 	case OP_WRITE:
 		return do_write(world, op, why);
 	case OP_STAMP:

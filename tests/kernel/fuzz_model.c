@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The model of memory: cells, and which of them are mapped where. */
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "fuzz.h"
 #include "pattern.h"
@@ -11,14 +13,24 @@ char *page_addr(size_t page)
 	return ARENA + page * PAGE;
 }
 
+/* Behind the end of a file there is nothing. */
+static bool page_allows(const struct world *world, size_t i, int prot)
+{
+	const struct vpage *page = &world->pages[i];
+
+	return page->kind != KIND_NONE && page->prot & prot &&
+	       (!kind_shared(page->kind) ||
+		page->pgoff < world->shared->objects[page->object].nr_pages);
+}
+
 bool page_readable(const struct world *world, size_t page)
 {
-	return world->pages[page].kind != KIND_NONE && world->pages[page].prot & PROT_READ;
+	return page_allows(world, page, PROT_READ);
 }
 
 bool page_writable(const struct world *world, size_t page)
 {
-	return world->pages[page].kind != KIND_NONE && world->pages[page].prot & PROT_WRITE;
+	return page_allows(world, page, PROT_WRITE);
 }
 
 bool kind_shared(enum kind kind)
@@ -66,6 +78,21 @@ uint32_t page_cell(struct world *world, size_t page)
 	if (!*slot)
 		*slot = new_cell(world, page_base(&world->pages[page]));
 	return *slot;
+}
+
+uint32_t object_cell(struct world *world, unsigned int object, size_t pgoff)
+{
+	uint32_t *slot = &world->shared->objects[object].cells[pgoff];
+
+	if (!*slot)
+		*slot = new_cell(world, 0);
+	return *slot;
+}
+
+void object_forget(struct world *world, unsigned int object, struct range range)
+{
+	memset(world->shared->objects[object].cells + range.first, 0,
+	       range.nr * sizeof(uint32_t));
 }
 
 static char *shadow(const struct world *world, const struct cell *cell)
@@ -159,27 +186,61 @@ void pages_unmap(struct world *world, struct range range)
 	memset(world->pages + range.first, 0, range.nr * sizeof(*world->pages));
 }
 
+/* @what and @nr name the page. */
+static int compare(struct world *world, const char *what, size_t nr, const char *got,
+		   const char *expected, struct reason *why)
+{
+	world->shared->stats.bytes += PAGE;
+	if (!memcmp(got, expected, PAGE))
+		return 0;
+	for (size_t at = 0; at < PAGE; at++)
+		if (got[at] != expected[at])
+			return because(why, "%s page %zu, byte %zu: %#04x instead of %#04x", what,
+				       nr, at, (uint8_t)got[at], (uint8_t)expected[at]);
+	return because(why, "%s page %zu changes", what, nr);
+}
+
 int pages_check(struct world *world, struct range range, struct reason *why)
 {
 	char data[PAGE];
 
 	for (size_t i = range.first; i < range.first + range.nr; i++) {
 		const struct vpage *page = &world->pages[i];
-		const char *addr = page_addr(i);
 
 		if (!page_readable(world, i))
 			continue;
 		cell_read(world, *cell_slot(world, page), page_base(page), 0, PAGE, data);
-		world->shared->stats.bytes += PAGE;
-		if (!memcmp(addr, data, PAGE))
-			continue;
-		for (size_t at = 0; at < PAGE; at++)
-			if (addr[at] != data[at])
-				return because(why, "memory at page %zu, byte %zu: %#04x instead of"
-					       " %#04x", i, at, (uint8_t)addr[at],
-					       (uint8_t)data[at]);
-		return because(why, "memory at page %zu changes", i);
+		if (compare(world, "memory at", i, page_addr(i), data, why))
+			return -1;
 	}
+	return 0;
+}
+
+int object_check(struct world *world, unsigned int n, struct range range, struct reason *why)
+{
+	const struct object *object = &world->shared->objects[n];
+	size_t end = min_size(range.first + range.nr, object->nr_pages);
+	char data[PAGE], got[PAGE], what[32];
+
+	snprintf(what, sizeof(what), "object %u,", n);
+	for (size_t i = range.first; i < end; i++) {
+		if (pread(world->fds[n], got, PAGE, (off_t)(i * PAGE)) != (ssize_t)PAGE)
+			return because(why, "reading %s page %zu: %s", what, i, strerror(errno));
+		cell_read(world, object->cells[i], 0, 0, PAGE, data);
+		if (compare(world, what, i, got, data, why))
+			return -1;
+	}
+	return 0;
+}
+
+/* What was ever written to them, or registered */
+static int objects_check_all(struct world *world, struct reason *why)
+{
+	for (unsigned int n = 0; n < world->shared->nr_objects; n++)
+		for (size_t i = 0; world->fds[n] >= 0 && i < SLOT_PAGES; i++)
+			if (world->shared->objects[n].cells[i] &&
+			    object_check(world, n, (struct range){ i, 1 }, why))
+				return -1;
 	return 0;
 }
 
@@ -189,7 +250,7 @@ int pages_check_all(struct world *world, struct reason *why)
 		if (world->pages[i].kind != KIND_NONE && *cell_slot(world, &world->pages[i]) &&
 		    pages_check(world, (struct range){ i, 1 }, why))
 			return -1;
-	return 0;
+	return objects_check_all(world, why);
 }
 
 int pages_check_some(struct world *world, struct op *op, unsigned int nr, struct reason *why)

@@ -21,10 +21,12 @@ const char * const op_names[OP_KINDS] = {
 	[OP_MMAP] = "mmap", [OP_MUNMAP] = "munmap", [OP_MREMAP] = "mremap",
 	[OP_MPROTECT] = "mprotect", [OP_HUGEPAGE] = "hugepage", [OP_NOHUGEPAGE] = "nohugepage",
 	[OP_DONTNEED] = "dontneed", [OP_COLLAPSE] = "collapse", [OP_COLD] = "cold",
-	[OP_PAGEOUT] = "pageout", [OP_PUNCH] = "punch", [OP_WRITE] = "write", [OP_STAMP] = "stamp",
+	[OP_PAGEOUT] = "pageout", [OP_PUNCH] = "punch", [OP_TRUNCATE] = "truncate",
+	[OP_WRITE] = "write", [OP_STAMP] = "stamp",
 	[OP_FORK] = "fork", [OP_EXIT] = "exit", [OP_KILL] = "kill", [OP_REGISTER] = "register",
 	[OP_UPDATE] = "update", [OP_CLONE] = "clone", [OP_UNREGISTER] = "unregister",
-	[OP_CLOSE] = "close", [OP_RACE] = "race", [OP_READ_FIXED] = "read-fixed",
+	[OP_CLOSE] = "close", [OP_REQUEST] = "request", [OP_REQUEST_LINK] = "request-link",
+	[OP_REQUEST_CANCEL] = "request-cancel", [OP_REQUEST_CLOSE] = "request-close", [OP_RACE] = "race", [OP_READ_FIXED] = "read-fixed",
 	[OP_WRITE_FIXED] = "write-fixed", [OP_READV_FIXED] = "readv-fixed",
 	[OP_WRITEV_FIXED] = "writev-fixed", [OP_START_READ] = "start-read",
 	[OP_END_READ] = "end-read", [OP_SEND_ZC] = "send-zc", [OP_SENDMSG_ZC] = "sendmsg-zc",
@@ -205,13 +207,26 @@ static int do_exit(struct world *world, struct op *op, struct reason *why)
 
 /* --- one that is killed ------------------------------------------------------------- */
 
+static void update_by_request(struct fuzz_ring *ring, struct iovec iov, bool read_only)
+{
+	struct uring_desc desc = entry_of(iov, read_only).desc;
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
+
+	if (!sqe)
+		_exit(1);
+	uring_prep_update(sqe, 0, &desc, 1);
+	uring_one(&ring->uring);
+}
+
 static void __attribute__((noreturn)) register_for_ever(struct world *world, struct op *op)
 {
+	bool by_request = op_percent(op, 40);
 	struct fuzz_ring ring;
 	struct range range;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (io_uring_queue_init(4, &ring.uring, 0))
+	if (io_uring_queue_init(4, &ring.uring, 0) ||
+	    (by_request && uring_buffers(&ring.uring, NULL, 1, URING_RSRC_SPARSE)))
 		_exit(1);
 	for (;;) {
 		struct iovec iov;
@@ -220,7 +235,9 @@ static void __attribute__((noreturn)) register_for_ever(struct world *world, str
 			_exit(0);
 		iov = (struct iovec){ page_addr(range.first), range.nr * PAGE };
 		/* Not all of it is inherited. */
-		if (!register_iovecs(&ring, &iov, 1, op_percent(op, 50)) && op_percent(op, 90))
+		if (by_request)
+			update_by_request(&ring, iov, op_percent(op, 50));
+		else if (!register_iovecs(&ring, &iov, 1, op_percent(op, 50)) && op_percent(op, 90))
 			io_uring_unregister_buffers(&ring.uring);
 	}
 }

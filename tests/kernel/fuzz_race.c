@@ -225,7 +225,8 @@ static int race_once(struct world *world, struct op *op, unsigned int r, struct 
 static int check_with_child(struct world *world, unsigned int r, struct range range, bool read_only,
 			    struct reason *why)
 {
-	struct iovec iov = { page_addr(range.first), range.nr * PAGE };
+	struct entry entry = entry_of((struct iovec){ page_addr(range.first), range.nr * PAGE },
+				      read_only);
 	struct fuzz_ring *ring = &world->rings[r];
 	pid_t pid = fork();
 	int ret;
@@ -235,7 +236,7 @@ static int check_with_child(struct world *world, unsigned int r, struct range ra
 	if (!pid)
 		for (;;)
 			pause();
-	ret = buffer_add(world, ring, 0, iov, read_only, why);
+	ret = buffer_add(world, ring, 0, &entry, why);
 	if (!ret) {
 		ring->nr = 1;
 		pages_stamp(world, range);

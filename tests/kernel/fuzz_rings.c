@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "fuzz.h"
@@ -131,41 +132,73 @@ int user_check(struct world *world, struct reason *why)
 	return ret;
 }
 
-static struct range iov_range(struct iovec iov)
+static struct range desc_range(const struct uring_desc *desc)
 {
-	size_t start = (size_t)((char *)iov.iov_base - ARENA);
-	size_t end = ALIGN_UP(start + iov.iov_len, PAGE);
+	size_t start = desc->uaddr - (uintptr_t)ARENA, end = ALIGN_UP(start + desc->size, PAGE);
 
 	return (struct range){ start / PAGE, end / PAGE - start / PAGE };
 }
 
-int buffer_add(struct world *world, struct fuzz_ring *ring, unsigned int slot, struct iovec iov,
-	       bool read_only, struct reason *why)
+/* What the folios of @nr mapped pages are */
+static int mapped_folios(struct world *world, const char *addr, size_t nr, struct reason *why)
 {
-	struct range range = iov_range(iov);
+	/* Reclaim may have taken what is pinned out of the page tables, if it is shared. */
+	for (size_t i = 0; i < nr; i++)
+		(void)*(volatile const char *)(addr + i * PAGE);
+	return folios_read(&world->source, addr, world->folios, nr, why);
+}
+
+/* To look at pages of a file they are mapped; what registers them does without. */
+static int file_folios(struct world *world, unsigned int object, struct range range,
+		       struct reason *why)
+{
+	size_t unit = kind_hugetlb(world->shared->objects[object].kind) ? HUGE_PAGES : 1;
+	size_t first = ALIGN_DOWN(range.first, unit), before = range.first - first;
+	size_t size = ALIGN_UP(before + range.nr, unit) * PAGE;
+	char *addr = mmap(NULL, size, PROT_READ, MAP_SHARED, world->fds[object],
+			  (off_t)(first * PAGE));
+	int ret;
+
+	if (addr == MAP_FAILED)
+		return because(why, "mmap of object %u: %s", object, strerror(errno));
+	ret = mapped_folios(world, addr + before * PAGE, range.nr, why);
+	munmap(addr, size);
+	return ret;
+}
+
+int buffer_add(struct world *world, struct fuzz_ring *ring, unsigned int slot,
+	       const struct entry *entry, struct reason *why)
+{
+	const struct uring_desc *desc = &entry->desc;
+	bool memfd = desc->type == URING_DESC_MEMFD;
+	struct range range = desc_range(desc);
 	struct buffer *buffer;
 
-	if (!iov.iov_base)
+	if (desc->type == URING_DESC_EMPTY)
 		return 0;
-	/* Reclaim may have taken what is pinned out of the page tables, if it is shared. */
-	for (size_t i = range.first; i < range.first + range.nr; i++)
-		*(volatile char *)page_addr(i);
-	if (folios_read(&world->source, page_addr(range.first), world->folios, range.nr, why) ||
+	if (memfd)
+		range.first = desc->offset / PAGE;
+	if ((memfd ? file_folios(world, entry->object, range, why) :
+	     mapped_folios(world, page_addr(range.first), range.nr, why)) ||
 	    number_folios(world, range.nr, why))
 		return -1;
 	buffer = must_calloc(1, sizeof(*buffer) + range.nr * sizeof(*buffer->cells));
-	buffer->addr = (uintptr_t)iov.iov_base;
-	buffer->len = iov.iov_len;
-	buffer->read_only = read_only;
+	buffer->addr = desc->uaddr;
+	buffer->len = desc->size;
+	buffer->object = memfd ? entry->object : OBJECTS;
+	buffer->pgoff = range.first;
+	buffer->read_only = desc->flags & URING_DESC_READ_ONLY;
 	buffer->refs = 1;
 	buffer->nr_pages = range.nr;
 	buffer->acct = acct_register(&world->acct, 0, world->memory.nr_pages, range.nr, 0, -1UL);
 	world->memory.nr_pages += range.nr;
 	for (size_t i = 0; i < range.nr; i++)
-		buffer->cells[i] = page_cell(world, range.first + i);
+		buffer->cells[i] = memfd ? object_cell(world, entry->object, range.first + i) :
+					   page_cell(world, range.first + i);
 	ring->table[slot] = buffer;
 	tell_charged(world);
 	world->shared->stats.buffers++;
+	world->shared->stats.of_memfd += memfd;
 	world->shared->stats.pinned += range.nr;
 	return 0;
 }
@@ -187,7 +220,7 @@ static void table_clear(struct world *world, struct fuzz_ring *ring)
 	}
 }
 
-/* --- register, update ----------------------------------------------------------- */
+/* --- register ------------------------------------------------------------------- */
 
 bool range_can_pin(const struct world *world, struct range range, bool read_only)
 {
@@ -196,43 +229,6 @@ bool range_can_pin(const struct world *world, struct range range, bool read_only
 		    (!read_only && !page_writable(world, i)))
 			return false;
 	return true;
-}
-
-static int entry_result(const struct world *world, struct iovec iov, bool read_only)
-{
-	if (!iov.iov_base)
-		return iov.iov_len ? -EFAULT : 0;
-	if (!iov.iov_len)
-		return -EFAULT;
-	return range_can_pin(world, iov_range(iov), read_only) ? 0 : -EFAULT;
-}
-
-static struct iovec random_entry(const struct world *world, struct op *op)
-{
-	struct range range;
-	size_t start, end;
-
-	switch (op_below(op, 40)) {
-	case 0:
-		return (struct iovec){ NULL, PAGE };
-	case 1:
-		return (struct iovec){ ARENA, 0 };
-	case 2:
-	case 3:
-		return (struct iovec){ };
-	}
-	if (!random_mapped(world, op, SLOT_PAGES, false, &range))
-		return (struct iovec){ };
-	/* Perhaps with a hole */
-	if (op_percent(op, 7))
-		range.nr = min_size(range.nr + 1 + op_below(op, 600), ARENA_PAGES - range.first);
-	start = range.first * PAGE;
-	end = start + range.nr * PAGE;
-	if (op_percent(op, 50)) {
-		start += op_below(op, PAGE);
-		end -= op_below(op, end - start < PAGE ? end - start : PAGE);
-	}
-	return (struct iovec){ ARENA + start, end - start };
 }
 
 int register_iovecs(const struct fuzz_ring *ring, const struct iovec *iov, unsigned int nr,
@@ -253,20 +249,7 @@ static int limit_check(struct world *world, unsigned long limit, bool refused, s
 		       refused ? "refused" : "accepted", now, limit);
 }
 
-static void log_entries(struct world *world, unsigned int ring, const struct iovec *iov,
-			unsigned int off, unsigned int nr, bool read_only)
-{
-	char text[256];
-	size_t len = 0;
-
-	for (unsigned int i = 0; i < nr && len < sizeof(text); i++)
-		len += (size_t)snprintf(text + len, sizeof(text) - len, " %#tx+%#zx",
-					iov[i].iov_base ? (char *)iov[i].iov_base - ARENA : -1,
-					iov[i].iov_len);
-	fuzz_log(world, "ring %u from %u%s:%s", ring, off, read_only ? " read-only" : "", text);
-}
-
-static int check_result(const char *what, int result, int expected, struct reason *why)
+int check_result(const char *what, int result, int expected, struct reason *why)
 {
 	if (result == expected)
 		return 0;
@@ -291,13 +274,25 @@ static int do_register_sparse(struct world *world, struct op *op, unsigned int r
 	return DONE;
 }
 
+static int register_entries(const struct fuzz_ring *ring, const struct entry *entries,
+			    unsigned int nr, bool by_desc)
+{
+	struct uring_desc descs[TABLE_MAX];
+	struct iovec iov[TABLE_MAX];
+
+	entries_descs(entries, nr, descs);
+	entries_iovecs(entries, nr, iov);
+	return by_desc ? uring_buffers_descs(&ring->uring, descs, nr) :
+			 uring_buffers(&ring->uring, iov, nr, 0);
+}
+
 static int do_register(struct world *world, struct op *op, struct reason *why)
 {
 	unsigned int r = op_below(op, RINGS), nr = 1 + op_below(op, TABLE_MAX);
 	struct fuzz_ring *ring = world_ring(world, r, why);
-	bool read_only = op_percent(op, 30), limited = op_percent(op, 25), refused = false;
+	bool by_desc = op_percent(op, 50), limited = op_percent(op, 25), refused = false;
 	unsigned long limit = user_charged(world) + op_below(op, 700);
-	struct iovec iov[TABLE_MAX];
+	struct entry entries[TABLE_MAX];
 	int expected = 0, result;
 
 	if (!ring)
@@ -309,23 +304,24 @@ static int do_register(struct world *world, struct op *op, struct reason *why)
 	if (limited)
 		nr = 1;
 	for (unsigned int i = 0; i < nr; i++) {
-		iov[i] = random_entry(world, op);
+		entries[i] = random_entry(world, op, by_desc);
 		if (!expected)
-			expected = entry_result(world, iov[i], read_only);
+			expected = entries[i].result;
 	}
 	if (ring->nr)
 		expected = -EBUSY;
-	log_entries(world, r, iov, 0, nr, read_only);
-	limited &= !expected && iov[0].iov_base;
+	entries_log(world, r, 0, entries, nr);
+	limited &= !expected && entries[0].desc.type != URING_DESC_EMPTY;
 	if (limited)
 		charge_set_limit(limit);
-	result = register_iovecs(ring, iov, nr, read_only);
+	result = register_entries(ring, entries, nr, by_desc);
 	if (limited) {
 		charge_set_limit(NO_LIMIT);
 		refused = result == -ENOMEM;
 		if (refused)
-			result = register_iovecs(ring, iov, nr, read_only);
+			result = register_entries(ring, entries, nr, by_desc);
 	}
+	entries_close(world, entries, nr);
 	if (check_result("register", result, expected, why))
 		return -1;
 	if (expected) {
@@ -333,60 +329,10 @@ static int do_register(struct world *world, struct op *op, struct reason *why)
 		return DONE;
 	}
 	for (ring->nr = 0; ring->nr < nr; ring->nr++)
-		if (buffer_add(world, ring, ring->nr, iov[ring->nr], read_only, why))
+		if (buffer_add(world, ring, ring->nr, &entries[ring->nr], why))
 			return -1;
 	world->shared->stats.over_limit += refused;
 	return limited ? limit_check(world, limit, refused, why) : DONE;
-}
-
-static int do_update(struct world *world, struct op *op, struct reason *why)
-{
-	unsigned int r = op_below(op, RINGS), off = op_below(op, TABLE_MAX), nr;
-	struct fuzz_ring *ring = world_ring(world, r, why);
-	bool read_only = op_percent(op, 30), by_desc = read_only || op_percent(op, 50);
-	struct iovec iov[TABLE_MAX];
-	int expected = 0, result;
-
-	if (!ring)
-		return -1;
-	nr = 1 + op_below(op, TABLE_MAX - off);
-	if (ring->nr && op_percent(op, 85)) {
-		off %= ring->nr;
-		nr = 1 + nr % (ring->nr - off);
-	} else if (op_percent(op, 80)) {
-		return IDLE;
-	}
-	for (unsigned int i = 0; i < nr; i++)
-		iov[i] = random_entry(world, op);
-	if (!ring->nr)
-		expected = -ENXIO;
-	else if (off + nr > ring->nr)
-		expected = -EINVAL;
-	log_entries(world, r, iov, off, nr, read_only);
-	for (unsigned int i = 0; i < nr && expected == (int)i; i++) {
-		int ret = entry_result(world, iov[i], read_only);
-
-		if (!ret)
-			expected++;
-		else if (!i)
-			expected = ret;
-	}
-	result = by_desc ? uring_update_by_desc(&ring->uring, off, iov, nr,
-						read_only ? URING_DESC_READ_ONLY : 0) :
-			   uring_update(&ring->uring, off, iov, nr);
-	if (check_result("update", result, expected, why))
-		return -1;
-	if (expected < (int)nr)
-		world->shared->stats.refused++;
-	for (int i = 0; i < expected; i++) {
-		struct buffer *old = ring->table[off + (unsigned int)i];
-
-		ring->table[off + (unsigned int)i] = NULL;
-		if (buffer_add(world, ring, off + (unsigned int)i, iov[i], read_only, why))
-			return -1;
-		buffer_put(world, old);
-	}
-	return DONE;
 }
 
 /* --- clone, unregister, close ------------------------------------------------------ */
@@ -522,12 +468,14 @@ int ring_op(struct world *world, struct op *op, struct reason *why)
 	case OP_REGISTER:
 		return do_register(world, op, why);
 	case OP_UPDATE:
-		return do_update(world, op, why);
+		return update_op(world, op, why);
 	case OP_CLONE:
 		return do_clone(world, op, why);
 	case OP_UNREGISTER:
 		return do_unregister(world, op, why);
-	default:
+	case OP_CLOSE:
 		return do_close(world, op, why);
+	default:
+		return request_op(world, op, why);
 	}
 }

@@ -293,7 +293,7 @@ static int report(unsigned long sequences, unsigned int failures, uint64_t ns)
 
 	printf("operations, and those that had nothing to work on:\n");
 	for (unsigned int i = 0; i < OP_KINDS; i++) {
-		printf("  %-12s %8llu %8llu\n", op_names[i], (unsigned long long)stats->done[i],
+		printf("  %-14s %8llu %8llu\n", op_names[i], (unsigned long long)stats->done[i],
 		       (unsigned long long)stats->idle[i]);
 		done += stats->done[i];
 		missing += !stats->done[i];
@@ -303,12 +303,16 @@ static int report(unsigned long sequences, unsigned int failures, uint64_t ns)
 	       (unsigned long long)stats->pinned, (unsigned long long)stats->refused,
 	       (unsigned long long)stats->over_limit, (unsigned long long)stats->racing,
 	       (unsigned long long)stats->signals);
+	printf("of memfds %llu; requests cancelled %llu, done in part %llu\n",
+	       (unsigned long long)stats->of_memfd, (unsigned long long)stats->cancelled,
+	       (unsigned long long)stats->in_part);
 	printf("%lu sequences, %llu operations, %llu MiB compared, %llu s\n", sequences,
 	       (unsigned long long)done, (unsigned long long)(stats->bytes / MIB),
 	       (unsigned long long)(ns / 1000000000));
 	/* A test that did not go where it is meant to go says nothing. */
+	missing += !stats->of_memfd + !stats->cancelled;
 	if (missing && !failures && !opt.keep && sequences >= COVER) {
-		printf("FAIL %u operations were never done\n", missing);
+		printf("FAIL %u things were never done\n", missing);
 		failures++;
 	}
 	printf("%u passed, %u failed, 0 skipped\n", failures ? 0 : 1, failures);

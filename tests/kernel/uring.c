@@ -69,46 +69,65 @@ int uring_update_descs(const struct io_uring *ring, unsigned int slot,
 	return update(ring, slot, descs, nr, URING_UPDATE_EXTENDED);
 }
 
-int uring_update_by_desc(const struct io_uring *ring, unsigned int slot, const struct iovec *iov,
-			 unsigned int nr, unsigned int flags)
+/* Those for memory of the process; NULL without memory for them */
+static struct uring_desc *descs_of(const struct iovec *iov, unsigned int nr, unsigned int flags)
 {
 	struct uring_desc *descs = calloc(nr, sizeof(*descs));
-	int ret;
 
-	if (!descs)
-		return -ENOMEM;
-	for (unsigned int i = 0; i < nr; i++) {
-		descs[i].uaddr = (uintptr_t)iov[i].iov_base;
-		descs[i].size = iov[i].iov_len;
-		if (!iov[i].iov_base)
-			continue;
-		descs[i].type = URING_DESC_UADDR;
-		descs[i].flags = flags;
-	}
-	ret = uring_update_descs(ring, slot, descs, nr);
-	free(descs);
-	return ret;
+	for (unsigned int i = 0; descs && i < nr; i++)
+		descs[i] = uring_desc_of(iov[i], flags);
+	return descs;
+}
+
+struct uring_desc uring_desc_of(struct iovec iov, unsigned int flags)
+{
+	return (struct uring_desc){
+		.type = iov.iov_base ? URING_DESC_UADDR : URING_DESC_EMPTY,
+		.flags = iov.iov_base ? flags : 0,
+		.size = iov.iov_len,
+		.uaddr = (uintptr_t)iov.iov_base,
+	};
 }
 
 int uring_update_readonly(const struct io_uring *ring, unsigned int slot, const struct iovec *iov,
 			  unsigned int nr)
 {
-	return uring_update_by_desc(ring, slot, iov, nr, URING_DESC_READ_ONLY);
+	struct uring_desc *descs = descs_of(iov, nr, URING_DESC_READ_ONLY);
+	int ret = descs ? uring_update_descs(ring, slot, descs, nr) : -ENOMEM;
+
+	free(descs);
+	return ret;
 }
 
-int uring_buffers_readonly(const struct io_uring *ring, const struct iovec *iov, unsigned int nr)
+int uring_buffers_descs(const struct io_uring *ring, const struct uring_desc *descs,
+			unsigned int nr)
 {
 	int ret, done;
 
 	ret = uring_buffers(ring, NULL, nr, URING_RSRC_SPARSE);
 	for (unsigned int i = 0; !ret && i < nr; i += (unsigned int)done) {
-		done = uring_update_readonly(ring, i, iov + i, nr - i);
+		done = uring_update_descs(ring, i, descs + i, nr - i);
 		if (done > 0)
 			continue;
 		ret = done;
 		uring_register(ring->ring_fd, IORING_UNREGISTER_BUFFERS, NULL, 0);
 	}
 	return ret;
+}
+
+int uring_buffers_readonly(const struct io_uring *ring, const struct iovec *iov, unsigned int nr)
+{
+	struct uring_desc *descs = descs_of(iov, nr, URING_DESC_READ_ONLY);
+	int ret = descs ? uring_buffers_descs(ring, descs, nr) : -ENOMEM;
+
+	free(descs);
+	return ret;
+}
+
+void uring_prep_update(struct io_uring_sqe *sqe, unsigned int slot, const struct uring_desc *descs,
+		       unsigned int nr)
+{
+	io_uring_prep_rw(URING_OP_BUFFERS_UPDATE, sqe, -1, descs, nr, slot);
 }
 
 int uring_mem_region(const struct io_uring *ring, unsigned int pages)

@@ -57,17 +57,22 @@ int uring_clone(const struct io_uring *dst, const struct io_uring *src, unsigned
 int uring_buffers(const struct io_uring *ring, const struct iovec *iov, unsigned int nr,
 		  unsigned int flags);
 
-/* The same for read-only buffers: an empty table that is filled. Of one that fails, nothing stays. */
+/* A descriptor for memory of the process; an empty one, if that is what @iov is, has no flags. */
+struct uring_desc uring_desc_of(struct iovec iov, unsigned int flags);
+
+/* The same by descriptors: an empty table that is filled. Of one that fails, nothing stays. */
+int uring_buffers_descs(const struct io_uring *ring, const struct uring_desc *descs,
+			unsigned int nr);
 int uring_buffers_readonly(const struct io_uring *ring, const struct iovec *iov, unsigned int nr);
 
 /* IORING_REGISTER_BUFFERS_UPDATE with descriptors: how many were done, or -errno */
 int uring_update_descs(const struct io_uring *ring, unsigned int slot,
 		       const struct uring_desc *descs, unsigned int nr);
-/* Those for memory of the process; empty ones have no flags. */
-int uring_update_by_desc(const struct io_uring *ring, unsigned int slot, const struct iovec *iov,
-			 unsigned int nr, unsigned int flags);
 int uring_update_readonly(const struct io_uring *ring, unsigned int slot, const struct iovec *iov,
 			  unsigned int nr);
+/* The same as a request; it needs @descs until it is submitted. */
+void uring_prep_update(struct io_uring_sqe *sqe, unsigned int slot, const struct uring_desc *descs,
+		       unsigned int nr);
 
 /* Put buffers into slots of the table; NULL empties one slot. How many were done, or -errno */
 int uring_update(const struct io_uring *ring, unsigned int slot, const struct iovec *iov,
