@@ -33,11 +33,17 @@ static unsigned long huge_pages(const char *file)
 	return read_line(file, line, sizeof(line)) ? 0 : strtoul(line, NULL, 10);
 }
 
-/* That are not reserved for a mapping */
+/*
+ * That are not reserved for a mapping. When private ones are unmapped that are pinned, their
+ * reservation is given back twice, and is taken once more when they are unpinned: until then the
+ * kernel may have reserved less than nothing, and finds none for a file that is not mapped.
+ */
 bool huge_pages_free(void)
 {
-	return huge_pages(HUGE_PAGES_DIR "free_hugepages") >=
-	       huge_pages(HUGE_PAGES_DIR "resv_hugepages") + SPARE_HUGE_PAGES;
+	long reserved = (long)huge_pages(HUGE_PAGES_DIR "resv_hugepages");
+
+	return reserved >= 0 &&
+	       (long)huge_pages(HUGE_PAGES_DIR "free_hugepages") - reserved >= SPARE_HUGE_PAGES;
 }
 
 /* --- mmap ------------------------------------------------------------------- */
@@ -347,23 +353,25 @@ static size_t object_unit(const struct world *world, unsigned int n)
 	return kind_hugetlb(world->shared->objects[n].kind) ? HUGE_PAGES : 1;
 }
 
-/* A file becomes shorter, or longer. */
+/* A file becomes shorter, and perhaps at once as long as it was; or longer. */
 static int do_truncate(struct world *world, struct op *op, struct reason *why)
 {
 	unsigned int n = random_memfd(world, op);
 	struct object *object;
-	size_t nr;
+	size_t nr, then;
 
 	if (n == OBJECTS)
 		return IDLE;
 	object = &world->shared->objects[n];
 	nr = op_percent(op, 30) ? SLOT_PAGES :
 	     ALIGN_DOWN((size_t)op_below(op, SLOT_PAGES), object_unit(world, n));
-	fuzz_log(world, "object %u of %zu pages to %zu", n, object->nr_pages, nr);
-	if (ftruncate(world->fds[n], (off_t)(nr * PAGE)))
+	then = op_percent(op, 50) ? object->nr_pages : nr;
+	fuzz_log(world, "object %u of %zu pages to %zu, then %zu", n, object->nr_pages, nr, then);
+	if (ftruncate(world->fds[n], (off_t)(nr * PAGE)) ||
+	    ftruncate(world->fds[n], (off_t)(then * PAGE)))
 		return because(why, "ftruncate: %s", strerror(errno));
 	object_forget(world, n, (struct range){ nr, SLOT_PAGES - nr });
-	object->nr_pages = nr;
+	object->nr_pages = then;
 	return DONE;
 }
 

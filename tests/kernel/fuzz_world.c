@@ -46,7 +46,7 @@ bool op_percent(struct op *op, unsigned int n)
 static const unsigned char weights[OP_KINDS] = {
 	[OP_MMAP] = 16, [OP_MUNMAP] = 6, [OP_MREMAP] = 8, [OP_MPROTECT] = 6,
 	[OP_HUGEPAGE] = 2, [OP_NOHUGEPAGE] = 2, [OP_DONTNEED] = 5, [OP_COLLAPSE] = 4, [OP_COLD] = 2,
-	[OP_PAGEOUT] = 4, [OP_PUNCH] = 4, [OP_TRUNCATE] = 3, [OP_WRITE] = 10, [OP_STAMP] = 10, [OP_FORK] = 4,
+	[OP_PAGEOUT] = 4, [OP_PUNCH] = 4, [OP_TRUNCATE] = 5, [OP_WRITE] = 10, [OP_STAMP] = 10, [OP_FORK] = 4,
 	[OP_EXIT] = 3, [OP_KILL] = 1, [OP_REGISTER] = 20, [OP_UPDATE] = 12, [OP_CLONE] = 10,
 	[OP_UNREGISTER] = 5, [OP_CLOSE] = 3, [OP_REQUEST] = 6,
 	[OP_REQUEST_LINK] = 6, [OP_REQUEST_CANCEL] = 7, [OP_REQUEST_CLOSE] = 2, [OP_RACE] = 5, [OP_READ_FIXED] = 12,
