@@ -26,6 +26,8 @@
 
 #define MNT	"/mnt"
 
+int uapi_icount = -1;
+
 int uapi_register(int fd, unsigned int opcode, const void *arg, unsigned int nr_args)
 {
 	long ret = syscall(__NR_io_uring_register, fd, opcode, arg, nr_args);
@@ -36,6 +38,12 @@ int uapi_register(int fd, unsigned int opcode, const void *arg, unsigned int nr_
 void uapi_ring(struct io_uring *ring)
 {
 	EXPECT(io_uring_queue_init(8, ring, 0), 0);
+}
+
+void uapi_sparse_ring(struct io_uring *ring, unsigned int nr)
+{
+	uapi_ring(ring);
+	EXPECT(uapi_buffers(ring, NULL, nr, IORING_RSRC_REGISTER_SPARSE), 0);
 }
 
 int uapi_buffers(struct io_uring *ring, const struct iovec *iov, unsigned int nr,
@@ -88,6 +96,21 @@ int uapi_clone(struct io_uring *dst, struct io_uring *src)
 	struct io_uring_clone_buffers clone = { .src_fd = (unsigned int)src->ring_fd };
 
 	return uapi_register(dst->ring_fd, IORING_REGISTER_CLONE_BUFFERS, &clone, 1);
+}
+
+void uapi_layout(struct io_uring *ring, unsigned int index, struct io_uring_buffer_layout *l)
+{
+	memset(l, 0, sizeof(*l));
+	l->index = index;
+	EXPECT(uapi_register(ring->ring_fd, IORING_REGISTER_BUFFER_LAYOUT, l, sizeof(*l)), 0);
+}
+
+uint64_t uapi_status_kb(const char *key)
+{
+	uint64_t kb;
+
+	EXPECT(read_key("/proc/self/status", key, &kb), 0);
+	return kb;
 }
 
 struct io_uring_sqe *uapi_sqe(struct io_uring *ring, unsigned int op, int fd, const void *addr,
@@ -199,8 +222,10 @@ static int run_case(const struct uapi_case *c)
 
 static void usage(void)
 {
-	fputs("usage: regbuf_uapi --expect patched|stock --fs-device DEVICE [PATTERN...]\n\n"
-	      "DEVICE has an ext4 that is mounted on " MNT ".\n", stderr);
+	fputs("usage: regbuf_uapi --expect patched|stock --fs-device DEVICE [--icount SHIFT]"
+	      " [PATTERN...]\n\n"
+	      "DEVICE has an ext4 that is mounted on " MNT ". With --icount it is the cases that\n"
+	      "count instructions, in a guest of \"qemu -icount shift=SHIFT\" with one CPU.\n", stderr);
 	exit(2);
 }
 
@@ -219,10 +244,12 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "expect", required_argument, NULL, 'e' },
 		{ "fs-device", required_argument, NULL, 'f' },
+		{ "icount", required_argument, NULL, 'i' },
 		{ }
 	};
-	const struct uapi_case *tables[] = { stock_cases, desc_cases, memfd_cases, request_cases,
-					     random_cases, readonly_cases, tell_cases };
+	const struct uapi_case *tables[] = { stock_cases, desc_cases, memfd_cases, pages_cases,
+					     request_cases, random_cases, readonly_cases, tell_cases,
+					     cost_cases };
 	unsigned int passed = 0, failed = 0, skipped = 0;
 	const char *expect = "", *device = NULL;
 	bool stock;
@@ -233,6 +260,8 @@ int main(int argc, char **argv)
 			expect = optarg;
 		else if (opt == 'f')
 			device = optarg;
+		else if (opt == 'i')
+			uapi_icount = atoi(optarg);
 		else
 			usage();
 	}
@@ -248,7 +277,8 @@ int main(int argc, char **argv)
 			int ret;
 
 			/* stock_cases stand for all that stock does not have. */
-			if ((stock ? !c->stock : tables[i] == stock_cases) ||
+			if ((tables[i] == cost_cases) != (uapi_icount >= 0) ||
+			    (stock ? !c->stock : tables[i] == stock_cases) ||
 			    !wanted(c->name, argv + optind))
 				continue;
 			ret = run_case(c);

@@ -22,11 +22,10 @@
 
 #define PAGE		(4 * KIB)
 #define LEN		(64 * KIB)
-#define THP_SETTING	"/sys/kernel/mm/transparent_hugepage/shmem_enabled"
 
 typedef struct io_uring_regbuf_desc desc_t;
 
-static int new_memfd(size_t len, unsigned int flags)
+int memfd_new(size_t len, unsigned int flags)
 {
 	int fd = memfd_create("buffer", MFD_CLOEXEC | flags);
 
@@ -53,27 +52,14 @@ static char *pattern(size_t len, uint64_t seed)
 	return data;
 }
 
-static desc_t range(int fd, uint64_t offset, size_t size)
+desc_t memfd_range(int fd, uint64_t offset, size_t size)
 {
 	return (desc_t){ .type = IO_REGBUF_TYPE_MEMFD, .memfd = fd, .offset = offset, .size = size };
 }
 
-static int set(struct io_uring *ring, unsigned int slot, desc_t desc)
+int memfd_set(struct io_uring *ring, unsigned int slot, desc_t desc)
 {
 	return uapi_update_descs(ring, slot, &desc, 1);
-}
-
-static void sparse_ring(struct io_uring *ring, unsigned int nr)
-{
-	uapi_ring(ring);
-	EXPECT(uapi_buffers(ring, NULL, nr, IORING_RSRC_REGISTER_SPARSE), 0);
-}
-
-static void get_layout(struct io_uring *ring, unsigned int index, struct io_uring_buffer_layout *l)
-{
-	memset(l, 0, sizeof(*l));
-	l->index = index;
-	EXPECT(uapi_register(ring->ring_fd, IORING_REGISTER_BUFFER_LAYOUT, l, sizeof(*l)), 0);
 }
 
 /* From what file position the byte at @addr of the buffer is, by reading and by writing */
@@ -129,16 +115,16 @@ static void content(void)
 {
 	char *const base = (char *)0x123456789000;
 	struct io_uring ring, clone;
-	int fd = new_memfd(LEN, 0);
-	desc_t desc = range(fd, 0, LEN);
+	int fd = memfd_new(LEN, 0);
+	desc_t desc = memfd_range(fd, 0, LEN);
 
-	sparse_ring(&ring, 2);
+	uapi_sparse_ring(&ring, 2);
 	fill_file(fd, LEN, 1);
-	EXPECT(set(&ring, 0, desc), 1);
+	EXPECT(memfd_set(&ring, 0, desc), 1);
 	check_io(&ring, 0, NULL, fd, LEN);
 	fill_file(fd, LEN, 1);
 	desc.uaddr = (uintptr_t)base;
-	EXPECT(set(&ring, 1, desc), 1);
+	EXPECT(memfd_set(&ring, 1, desc), 1);
 	check_io(&ring, 1, base, fd, LEN);
 	fill_file(fd, LEN, 1);
 	uapi_ring(&clone);
@@ -154,25 +140,25 @@ static void content(void)
 static void parts(void)
 {
 	char *want = pattern(LEN, 1);
-	int fd = new_memfd(LEN - 100, 0);
+	int fd = memfd_new(LEN - 100, 0);
 	struct io_uring ring;
 	desc_t desc;
 
 	fill_file(fd, LEN - 100, 1);
-	sparse_ring(&ring, 1);
-	desc = range(fd, 2 * PAGE + 17, 3 * PAGE);
+	uapi_sparse_ring(&ring, 1);
+	desc = memfd_range(fd, 2 * PAGE + 17, 3 * PAGE);
 	desc.uaddr = 5 * PAGE + 17;
-	EXPECT(set(&ring, 0, desc), 1);
+	EXPECT(memfd_set(&ring, 0, desc), 1);
 	uapi_expect_content(&ring, 0, (void *)desc.uaddr, 3 * PAGE, want + desc.offset);
 	/* To the end, which is inside a page */
-	desc = range(fd, PAGE, LEN - 100 - PAGE);
-	EXPECT(set(&ring, 0, desc), 1);
+	desc = memfd_range(fd, PAGE, LEN - 100 - PAGE);
+	EXPECT(memfd_set(&ring, 0, desc), 1);
 	uapi_expect_content(&ring, 0, NULL, desc.size, want + PAGE);
 	desc.size++;
-	EXPECT(set(&ring, 0, desc), -EINVAL);
+	EXPECT(memfd_set(&ring, 0, desc), -EINVAL);
 	/* It grows. */
 	EXPECT(ftruncate(fd, LEN), 0);
-	EXPECT(set(&ring, 0, desc), 1);
+	EXPECT(memfd_set(&ring, 0, desc), 1);
 }
 
 /* Nothing was ever there: allocated, and zero. So is what fallocate() left as it was. */
@@ -189,110 +175,17 @@ static void holes(void)
 	memset(dirt, 0xee, 64 * MIB);
 	munmap(dirt, 64 * MIB);
 
-	sparse_ring(&ring, 1);
-	fd = new_memfd(MIB, 0);
-	EXPECT(set(&ring, 0, range(fd, 0, MIB)), 1);
+	uapi_sparse_ring(&ring, 1);
+	fd = memfd_new(MIB, 0);
+	EXPECT(memfd_set(&ring, 0, memfd_range(fd, 0, MIB)), 1);
 	uapi_expect_content(&ring, 0, NULL, MIB, zero);
 	EXPECT(fstat(fd, &st), 0);
 	EXPECT(st.st_blocks, MIB / 512);
 
-	fd = new_memfd(MIB, 0);
+	fd = memfd_new(MIB, 0);
 	EXPECT(fallocate(fd, 0, 0, MIB), 0);
-	EXPECT(set(&ring, 0, range(fd, 0, MIB)), 1);
+	EXPECT(memfd_set(&ring, 0, memfd_range(fd, 0, MIB)), 1);
 	uapi_expect_content(&ring, 0, NULL, MIB, zero);
-}
-
-static void set_thp(const char *setting)
-{
-	int fd = open(THP_SETTING, O_WRONLY | O_CLOEXEC);
-
-	EXPECT_TRUE(fd >= 0);
-	EXPECT(write(fd, setting, strlen(setting)), strlen(setting));
-	close(fd);
-}
-
-static uint64_t status_kb(const char *key)
-{
-	uint64_t kb;
-
-	EXPECT(read_key("/proc/self/status", key, &kb), 0);
-	return kb;
-}
-
-/* Registered, looked at, and as many pins as there are runs; no page table for it. */
-static void of_pages(int fd, size_t size, size_t page)
-{
-	struct io_uring_buffer_layout l;
-	struct vmstat before, after;
-	struct io_uring ring;
-	uint64_t tables;
-
-	sparse_ring(&ring, 1);
-	tables = status_kb("VmPTE:");
-	vmstat_read(&before);
-	EXPECT(set(&ring, 0, range(fd, 0, size)), 1);
-	vmstat_read(&after);
-	EXPECT(status_kb("VmPTE:"), tables);
-	EXPECT(after.pin_acquired - before.pin_acquired -
-	       (after.pin_released - before.pin_released), size / page);
-	get_layout(&ring, 0, &l);
-	EXPECT(l.len, size);
-	EXPECT(l.nr_runs, size / page);
-	EXPECT(l.smallest_run, page);
-	EXPECT(l.largest_run, page);
-	EXPECT(l.flags, 0);
-	io_uring_queue_exit(&ring);
-}
-
-static void of_4k_pages(void)
-{
-	int fd = new_memfd(128 * MIB, 0);
-
-	set_thp("never");
-	of_pages(fd, 128 * MIB, PAGE);
-}
-
-static void of_thp(void)
-{
-	int fd = new_memfd(128 * MIB, 0);
-
-	set_thp("always");
-	of_pages(fd, 128 * MIB, 2 * MIB);
-	set_thp("never");
-}
-
-static void of_hugetlb(unsigned int flags, size_t page, size_t size)
-{
-	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB | flags);
-	static const char zero[LEN];
-	struct io_uring ring;
-	desc_t desc;
-	char *mem;
-
-	if (fd < 0)
-		skip("memfd of huge pages: %s", strerror(errno));
-	EXPECT(ftruncate(fd, (off_t)size), 0);
-	of_pages(fd, size, page);
-	sparse_ring(&ring, 1);
-	desc = range(fd, size - page / 2, LEN);
-	EXPECT(set(&ring, 0, desc), 1);
-	uapi_expect_content(&ring, 0, NULL, LEN, zero);
-	mem = uapi_map(size, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
-	pattern_fill(mem + desc.offset, LEN, 0, 1);
-	uapi_expect_content(&ring, 0, NULL, LEN, mem + desc.offset);
-	EXPECT(munmap(mem, size), 0);
-	EXPECT(set(&ring, 0, range(fd, 0, size + 1)), -EINVAL);
-	close(fd);
-}
-
-static void of_2m(void)
-{
-	of_hugetlb(MFD_HUGE_2MB, 2 * MIB, 32 * MIB);
-}
-
-static void of_1g(void)
-{
-	of_hugetlb(MFD_HUGE_1GB, GIB, GIB);
 }
 
 /* A file that holds more than there are huge pages */
@@ -301,9 +194,9 @@ static void no_memory(void)
 	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB);
 	struct io_uring ring;
 
-	sparse_ring(&ring, 1);
+	uapi_sparse_ring(&ring, 1);
 	EXPECT(ftruncate(fd, GIB), 0);
-	EXPECT(set(&ring, 0, range(fd, 0, GIB)), -ENOMEM);
+	EXPECT(memfd_set(&ring, 0, memfd_range(fd, 0, GIB)), -ENOMEM);
 	uapi_sqe(&ring, IORING_OP_WRITE_FIXED, 1, NULL, 1, 0);
 	EXPECT(uapi_run(&ring), -EFAULT);
 }
@@ -320,18 +213,18 @@ static int reopen(int fd, int flags)
 
 static void modes_and_seals(void)
 {
-	int fd = new_memfd(LEN, MFD_ALLOW_SEALING);
+	int fd = memfd_new(LEN, MFD_ALLOW_SEALING);
 	struct io_uring ring;
 	desc_t desc;
 
 	fill_file(fd, LEN, 1);
-	sparse_ring(&ring, 1);
-	desc = range(reopen(fd, O_WRONLY), 0, LEN);
-	EXPECT(set(&ring, 0, desc), -EACCES);
+	uapi_sparse_ring(&ring, 1);
+	desc = memfd_range(reopen(fd, O_WRONLY), 0, LEN);
+	EXPECT(memfd_set(&ring, 0, desc), -EACCES);
 	desc.memfd = reopen(fd, O_RDONLY);
-	EXPECT(set(&ring, 0, desc), -EACCES);
+	EXPECT(memfd_set(&ring, 0, desc), -EACCES);
 	desc.flags = IO_REGBUF_READ_ONLY;
-	EXPECT(set(&ring, 0, desc), 1);
+	EXPECT(memfd_set(&ring, 0, desc), 1);
 	uapi_sqe(&ring, IORING_OP_READ_FIXED, uapi_file(LEN, 2), NULL, 100, 0)->off = 0;
 	EXPECT(uapi_run(&ring), -EFAULT);
 
@@ -340,68 +233,68 @@ static void modes_and_seals(void)
 	EXPECT(errno, EBUSY);
 	desc.memfd = fd;
 	desc.flags = 0;
-	EXPECT(set(&ring, 0, desc), 1);
+	EXPECT(memfd_set(&ring, 0, desc), 1);
 	EXPECT(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
 	EXPECT(errno, EBUSY);
 	EXPECT(fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE), 0);
-	EXPECT(set(&ring, 0, desc), -EPERM);
+	EXPECT(memfd_set(&ring, 0, desc), -EPERM);
 	desc.flags = IO_REGBUF_READ_ONLY;
-	EXPECT(set(&ring, 0, desc), 1);
+	EXPECT(memfd_set(&ring, 0, desc), 1);
 	EXPECT(io_uring_unregister_buffers(&ring), 0);
 
 	EXPECT(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), 0);
 	EXPECT(uapi_buffers(&ring, NULL, 1, IORING_RSRC_REGISTER_SPARSE), 0);
 	desc.flags = 0;
-	EXPECT(set(&ring, 0, desc), -EPERM);
+	EXPECT(memfd_set(&ring, 0, desc), -EPERM);
 	desc.flags = IO_REGBUF_READ_ONLY;
-	EXPECT(set(&ring, 0, desc), 1);
+	EXPECT(memfd_set(&ring, 0, desc), 1);
 	uapi_expect_content(&ring, 0, NULL, LEN, pattern(LEN, 1));
 }
 
 static void refused(void)
 {
-	int fd = new_memfd(LEN, 0), fds[2], secret = (int)syscall(447, O_CLOEXEC);
+	int fd = memfd_new(LEN, 0), fds[2], secret = (int)syscall(447, O_CLOEXEC);
 	struct io_uring ring;
 	desc_t desc;
 
-	sparse_ring(&ring, 1);
+	uapi_sparse_ring(&ring, 1);
 	EXPECT(pipe(fds), 0);
-	EXPECT(set(&ring, 0, range(-1, 0, LEN)), -EBADF);
-	EXPECT(set(&ring, 0, range(fds[0], 0, LEN)), -EINVAL);
-	EXPECT(set(&ring, 0, range(ring.ring_fd, 0, LEN)), -EINVAL);
-	EXPECT(set(&ring, 0, range(uapi_file(LEN, 1), 0, LEN)), -EINVAL);
-	EXPECT(set(&ring, 0, range(open("/proc/self/fd", O_PATH | O_CLOEXEC), 0, LEN)), -EBADF);
+	EXPECT(memfd_set(&ring, 0, memfd_range(-1, 0, LEN)), -EBADF);
+	EXPECT(memfd_set(&ring, 0, memfd_range(fds[0], 0, LEN)), -EINVAL);
+	EXPECT(memfd_set(&ring, 0, memfd_range(ring.ring_fd, 0, LEN)), -EINVAL);
+	EXPECT(memfd_set(&ring, 0, memfd_range(uapi_file(LEN, 1), 0, LEN)), -EINVAL);
+	EXPECT(memfd_set(&ring, 0, memfd_range(open("/proc/self/fd", O_PATH | O_CLOEXEC), 0, LEN)), -EBADF);
 	if (secret >= 0) {
 		EXPECT(ftruncate(secret, LEN), 0);
-		EXPECT(set(&ring, 0, range(secret, 0, LEN)), -EINVAL);
+		EXPECT(memfd_set(&ring, 0, memfd_range(secret, 0, LEN)), -EINVAL);
 	}
 
-	EXPECT(set(&ring, 0, range(fd, 0, 0)), -EFAULT);
-	EXPECT(set(&ring, 0, range(fd, 0, LEN + 1)), -EINVAL);
-	EXPECT(set(&ring, 0, range(fd, LEN, 1)), -EINVAL);
-	EXPECT(set(&ring, 0, range(fd, (uint64_t)-PAGE, PAGE)), -EINVAL);
-	EXPECT(set(&ring, 0, range(fd, (uint64_t)-PAGE, 2 * PAGE)), -EINVAL);
-	EXPECT(set(&ring, 0, range(fd, 1ULL << 62, PAGE)), -EINVAL);
+	EXPECT(memfd_set(&ring, 0, memfd_range(fd, 0, 0)), -EFAULT);
+	EXPECT(memfd_set(&ring, 0, memfd_range(fd, 0, LEN + 1)), -EINVAL);
+	EXPECT(memfd_set(&ring, 0, memfd_range(fd, LEN, 1)), -EINVAL);
+	EXPECT(memfd_set(&ring, 0, memfd_range(fd, (uint64_t)-PAGE, PAGE)), -EINVAL);
+	EXPECT(memfd_set(&ring, 0, memfd_range(fd, (uint64_t)-PAGE, 2 * PAGE)), -EINVAL);
+	EXPECT(memfd_set(&ring, 0, memfd_range(fd, 1ULL << 62, PAGE)), -EINVAL);
 	for (uint64_t off = 1; off < PAGE; off *= 2) {
-		EXPECT(set(&ring, 0, range(fd, off, 1)), -EINVAL);
-		desc = range(fd, 0, 1);
+		EXPECT(memfd_set(&ring, 0, memfd_range(fd, off, 1)), -EINVAL);
+		desc = memfd_range(fd, 0, 1);
 		desc.uaddr = off;
-		EXPECT(set(&ring, 0, desc), -EINVAL);
+		EXPECT(memfd_set(&ring, 0, desc), -EINVAL);
 	}
-	desc = range(fd, 0, 2 * PAGE);
+	desc = memfd_range(fd, 0, 2 * PAGE);
 	desc.uaddr = (uint64_t)-PAGE;
-	EXPECT(set(&ring, 0, desc), -EOVERFLOW);
+	EXPECT(memfd_set(&ring, 0, desc), -EOVERFLOW);
 	for (size_t i = offsetof(desc_t, __memfd_resv); i < sizeof(desc); i++) {
 		if (i == offsetof(desc_t, offset))
 			i += sizeof(desc.offset);
-		desc = range(fd, 0, PAGE);
+		desc = memfd_range(fd, 0, PAGE);
 		((char *)&desc)[i] = 1;
-		EXPECT(set(&ring, 0, desc), -EINVAL);
+		EXPECT(memfd_set(&ring, 0, desc), -EINVAL);
 	}
 	for (unsigned int bit = 1; bit < 32; bit++) {
-		desc = range(fd, 0, PAGE);
+		desc = memfd_range(fd, 0, PAGE);
 		desc.flags = 1U << bit;
-		EXPECT(set(&ring, 0, desc), -EINVAL);
+		EXPECT(memfd_set(&ring, 0, desc), -EINVAL);
 	}
 	uapi_sqe(&ring, IORING_OP_WRITE_FIXED, fds[1], NULL, 1, 0);
 	EXPECT(uapi_run(&ring), -EFAULT);
@@ -411,12 +304,12 @@ static void refused(void)
 static void truncated_and_punched(void)
 {
 	char *want = pattern(LEN, 1), got[LEN];
-	int fd = new_memfd(LEN, 0);
+	int fd = memfd_new(LEN, 0);
 	struct io_uring ring;
 
 	fill_file(fd, LEN, 1);
-	sparse_ring(&ring, 1);
-	EXPECT(set(&ring, 0, range(fd, 0, LEN)), 1);
+	uapi_sparse_ring(&ring, 1);
+	EXPECT(memfd_set(&ring, 0, memfd_range(fd, 0, LEN)), 1);
 	EXPECT(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 2 * PAGE), 0);
 	EXPECT(ftruncate(fd, 4 * PAGE), 0);
 	uapi_expect_content(&ring, 0, NULL, LEN, want);
@@ -427,49 +320,49 @@ static void truncated_and_punched(void)
 		EXPECT(got[i], 0);
 	EXPECT(memcmp(got + 2 * PAGE, want + 2 * PAGE, 2 * PAGE), 0);
 	/* Registered again, it is what the file has now. */
-	EXPECT(set(&ring, 0, range(fd, 0, 4 * PAGE)), 1);
+	EXPECT(memfd_set(&ring, 0, memfd_range(fd, 0, 4 * PAGE)), 1);
 	uapi_expect_content(&ring, 0, NULL, 4 * PAGE, got);
 }
 
 static void charged(void)
 {
-	int fd = new_memfd(4 * MIB, 0);
+	int fd = memfd_new(4 * MIB, 0);
 	struct io_uring_buffer_layout l;
 	struct io_uring ring;
 	struct reason why;
 	uint64_t before;
 
-	set_thp("always");
+	memfd_folios(2 * MIB);
 	if (ring_init(&ring, true, &why))
 		fail("%s", why.text);
 	EXPECT(uapi_buffers(&ring, NULL, 2, IORING_RSRC_REGISTER_SPARSE), 0);
-	before = status_kb("VmPin:");
+	before = uapi_status_kb("VmPin:");
 	/* A part of a huge page is charged as all of it, once. */
-	EXPECT(set(&ring, 0, range(fd, MIB, LEN)), 1);
-	EXPECT(status_kb("VmPin:") - before, 2 * KIB);
-	EXPECT(set(&ring, 1, range(fd, 0, 4 * MIB)), 1);
-	EXPECT(status_kb("VmPin:") - before, 4 * KIB);
-	get_layout(&ring, 1, &l);
+	EXPECT(memfd_set(&ring, 0, memfd_range(fd, MIB, LEN)), 1);
+	EXPECT(uapi_status_kb("VmPin:") - before, 2 * KIB);
+	EXPECT(memfd_set(&ring, 1, memfd_range(fd, 0, 4 * MIB)), 1);
+	EXPECT(uapi_status_kb("VmPin:") - before, 4 * KIB);
+	uapi_layout(&ring, 1, &l);
 	EXPECT(l.charged_bytes, 2 * MIB);
-	EXPECT(set(&ring, 1, (desc_t){ }), 1);
-	EXPECT(status_kb("VmPin:") - before, 2 * KIB);
+	EXPECT(memfd_set(&ring, 1, (desc_t){ }), 1);
+	EXPECT(uapi_status_kb("VmPin:") - before, 2 * KIB);
 	io_uring_unregister_buffers(&ring);
-	EXPECT(status_kb("VmPin:"), before);
-	set_thp("never");
+	EXPECT(uapi_status_kb("VmPin:"), before);
+	memfd_folios(PAGE);
 }
 
 /* Data that came through the buffer only is swapped out, and not dropped as clean. */
 static void dirty(void)
 {
 	char *want = pattern(MIB, 2), *mem;
-	int fd = new_memfd(MIB, 0), file = uapi_file(MIB, 2);
+	int fd = memfd_new(MIB, 0), file = uapi_file(MIB, 2);
 	struct io_uring ring;
 	struct reason why;
 
 	if (zram_swap_on("64M", &why))
 		skip("%s", why.text);
-	sparse_ring(&ring, 1);
-	EXPECT(set(&ring, 0, range(fd, 0, MIB)), 1);
+	uapi_sparse_ring(&ring, 1);
+	EXPECT(memfd_set(&ring, 0, memfd_range(fd, 0, MIB)), 1);
 	uapi_sqe(&ring, IORING_OP_READ_FIXED, file, NULL, MIB, 0)->off = 0;
 	EXPECT(uapi_run(&ring), MIB);
 	EXPECT(io_uring_unregister_buffers(&ring), 0);
@@ -481,7 +374,7 @@ static void dirty(void)
 	EXPECT(madvise(mem, MIB, MADV_PAGEOUT), 0);
 	EXPECT(munmap(mem, MIB), 0);
 	EXPECT(uapi_buffers(&ring, NULL, 1, IORING_RSRC_REGISTER_SPARSE), 0);
-	EXPECT(set(&ring, 0, range(fd, 0, MIB)), 1);
+	EXPECT(memfd_set(&ring, 0, memfd_range(fd, 0, MIB)), 1);
 	uapi_expect_content(&ring, 0, NULL, MIB, want);
 	io_uring_queue_exit(&ring);
 	close(fd);
@@ -493,16 +386,16 @@ static void dirty(void)
 static void layout_told(void)
 {
 	struct io_uring_buffer_layout l = { };
-	int fd = new_memfd(LEN, 0), ro = reopen(fd, O_RDONLY);
+	int fd = memfd_new(LEN, 0), ro = reopen(fd, O_RDONLY);
 	struct io_uring ring;
-	desc_t desc = range(ro, 0, LEN);
+	desc_t desc = memfd_range(ro, 0, LEN);
 
 	EXPECT(fchmod(fd, 0644), 0);
 	desc.flags = IO_REGBUF_READ_ONLY;
-	sparse_ring(&ring, 2);
-	EXPECT(set(&ring, 0, desc), 1);
+	uapi_sparse_ring(&ring, 2);
+	EXPECT(memfd_set(&ring, 0, desc), 1);
 	EXPECT(setresuid(1000, 1000, 0), 0);
-	EXPECT(set(&ring, 1, desc), 1);
+	EXPECT(memfd_set(&ring, 1, desc), 1);
 	EXPECT(uapi_register(ring.ring_fd, IORING_REGISTER_BUFFER_LAYOUT, &l, sizeof(l)), 0);
 	EXPECT(l.flags, IORING_BUFFER_LAYOUT_READ_ONLY);
 	memset(&l, 0, sizeof(l));
@@ -515,10 +408,6 @@ const struct uapi_case memfd_cases[] = {
 	{ "memfd_content", content, false },
 	{ "memfd_parts", parts, false },
 	{ "memfd_holes", holes, false },
-	{ "memfd_4k_pages", of_4k_pages, false },
-	{ "memfd_thp", of_thp, false },
-	{ "memfd_hugetlb_2m", of_2m, false },
-	{ "memfd_hugetlb_1g", of_1g, false },
 	{ "memfd_no_memory", no_memory, false },
 	{ "memfd_modes_and_seals", modes_and_seals, false },
 	{ "memfd_refused", refused, false },
