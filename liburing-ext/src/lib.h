@@ -104,6 +104,12 @@ struct urext_kind {
 struct urext_desc;
 void urext_make_descs(struct urext_desc *descs, const struct iovec *iovecs, unsigned nr,
 		      const struct urext_kind *kind);
+/* As far as the kernel comes: how many entries, at least one, or the errno of the first. */
+int urext_update_some(struct urext_target t, unsigned off, const void *data, const __u64 *tags,
+		      unsigned nr, bool descs);
+/* @ret, and says so. */
+int urext_update_failed(struct io_uring_ext_error *err, int ret, unsigned off, unsigned done,
+			unsigned nr);
 /*
  * @kind: for kernels that have it, or NULL: memory to be read and written.
  * *@undo: what urext_note_undo() is to be told.
@@ -177,7 +183,10 @@ int urext_for_each_vma(pid_t pid, uintptr_t start, uintptr_t end,
 
 /* The size of the pages of @fd, or -EINVAL: it is none of these files. */
 int urext_memfd_page_size(int fd, size_t *page_size);
-/* An fd of one's own for a range that can be a buffer. */
+/* 0 for a range that can be a buffer. */
+int urext_memfd_check(int fd, __u64 offset, __u64 len, bool readonly,
+		      struct io_uring_ext_error *err);
+/* An fd of one's own for it. */
 int urext_memfd_open(int fd, __u64 offset, __u64 len, bool readonly,
 		     struct io_uring_ext_error *err);
 
@@ -360,6 +369,10 @@ void urext_pool_count(struct io_uring_ext_pool *pool, const struct urext_tally *
 int urext_region_pin(struct io_uring_ext_pool *pool, struct urext_region *region,
 		     struct urext_tally *tally, struct io_uring_ext_error *err);
 /* The descriptors that its slots take, or NULL. */
+struct io_uring_sqe;
+/* All of the sqe; with the descriptors, which the kernel copies when it is submitted. */
+void urext_prep_update(struct io_uring_sqe *sqe, unsigned off, const struct urext_desc *descs,
+		       const __u64 *tags, unsigned nr);
 const struct urext_kind *urext_region_kind(const struct urext_region *region,
 					   struct urext_kind *kind);
 /*

@@ -73,21 +73,32 @@ static int check_range(int fd, __u64 offset, __u64 len)
 	return 0;
 }
 
+static int refuse(int fd, __u64 offset, __u64 len, int ret, struct io_uring_ext_error *err)
+{
+	return urext_fail(err, ret, IO_URING_EXT_STAGE_ARGS, 0,
+			  "memfd %d, %llu bytes at %llu: %s", fd, (unsigned long long)len,
+			  (unsigned long long)offset, strerror(-ret));
+}
+
+int urext_memfd_check(int fd, __u64 offset, __u64 len, bool readonly,
+		      struct io_uring_ext_error *err)
+{
+	int ret;
+
+	ret = check_range(fd, offset, len);
+	if (!ret)
+		ret = check_open(fd, readonly);
+	return ret ? refuse(fd, offset, len, ret, err) : 0;
+}
+
 int urext_memfd_open(int fd, __u64 offset, __u64 len, bool readonly,
 		     struct io_uring_ext_error *err)
 {
 	int ret, own;
 
-	ret = check_range(fd, offset, len);
-	if (!ret)
-		ret = check_open(fd, readonly);
-	if (!ret) {
-		own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-		if (own >= 0)
-			return own;
-		ret = -errno;
-	}
-	return urext_fail(err, ret, IO_URING_EXT_STAGE_ARGS, 0,
-			  "memfd %d, %llu bytes at %llu: %s", fd, (unsigned long long)len,
-			  (unsigned long long)offset, strerror(-ret));
+	ret = urext_memfd_check(fd, offset, len, readonly, err);
+	if (ret)
+		return ret;
+	own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return own >= 0 ? own : refuse(fd, offset, len, -errno, err);
 }

@@ -127,19 +127,27 @@ const struct urext_kind *urext_region_kind(const struct urext_region *region,
 #define UPDATE_DATA	1
 
 /* All of the sqe is written: what io_uring_get_sqe() leaves has changed between versions. */
-static int submit(struct io_uring *ring, unsigned op, const void *addr, unsigned len,
-		  __u64 data)
+static void prep(struct io_uring_sqe *sqe, unsigned op, const void *addr, unsigned len)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
-	int ret;
-
-	if (!sqe)
-		return -EBUSY;
 	memset(sqe, 0, sizeof(*sqe));
 	sqe->opcode = op;
 	sqe->fd = -1;
 	sqe->addr = (uintptr_t)addr;
 	sqe->len = len;
+}
+
+void urext_prep_update(struct io_uring_sqe *sqe, unsigned off, const struct urext_desc *descs,
+		       const __u64 *tags, unsigned nr)
+{
+	prep(sqe, URING_EXT_OP_BUFFERS_UPDATE, descs, nr);
+	sqe->off = off;
+	sqe->addr3 = (uintptr_t)tags;
+}
+
+static int submit(struct io_uring *ring, struct io_uring_sqe *sqe, __u64 data)
+{
+	int ret;
+
 	sqe->user_data = data;
 	ret = io_uring_submit(ring);
 	return ret < 0 ? ret : ret == 1 ? 0 : -EBUSY;
@@ -150,19 +158,29 @@ int urext_uapi_request(struct io_uring *ring, const struct iovec *iovecs, unsign
 {
 	static const struct urext_kind memory = { .memfd = -1 };
 	struct urext_desc *descs;
-	int ret;
+	struct io_uring_sqe *sqe;
+	int ret = -EBUSY;
 
 	descs = malloc(nr * sizeof(*descs));
 	if (!descs)
 		return -ENOMEM;
 	urext_make_descs(descs, iovecs, nr, kind ? kind : &memory);
-	/* The kernel copies them at once */
-	ret = submit(ring, URING_EXT_OP_BUFFERS_UPDATE, descs, nr, UPDATE_DATA);
+	sqe = io_uring_get_sqe(ring);
+	if (sqe) {
+		/* The kernel copies them at once */
+		urext_prep_update(sqe, 0, descs, NULL, nr);
+		ret = submit(ring, sqe, UPDATE_DATA);
+	}
 	free(descs);
 	return ret;
 }
 
 int urext_uapi_cancel(struct io_uring *ring)
 {
-	return submit(ring, IORING_OP_ASYNC_CANCEL, (void *)UPDATE_DATA, 0, 0);
+	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+
+	if (!sqe)
+		return -EBUSY;
+	prep(sqe, IORING_OP_ASYNC_CANCEL, (void *)UPDATE_DATA, 0);
+	return submit(ring, sqe, 0);
 }

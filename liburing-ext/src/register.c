@@ -115,6 +115,25 @@ void urext_make_descs(struct urext_desc *descs, const struct iovec *iovecs, unsi
 	}
 }
 
+int urext_update_some(struct urext_target t, unsigned off, const void *data, const __u64 *tags,
+		      unsigned nr, bool descs)
+{
+	struct io_uring_rsrc_update2 up = {
+		.offset = off,
+		.data = (uintptr_t)data,
+		.tags = (uintptr_t)tags,
+		.nr = nr,
+	};
+	int ret;
+
+	/* Named "flags" in newer headers */
+	if (descs)
+		memcpy((char *)&up + sizeof(up.offset), &(__u32){ URING_EXT_UPDATE_EXTENDED },
+		       sizeof(__u32));
+	ret = urext_register(t, IORING_REGISTER_BUFFERS_UPDATE, &up, sizeof(up));
+	return ret ? ret : -EIO;	/* no progress and no reason */
+}
+
 /* 0, or the errno of entry *@done, counted from the first. */
 static int update_all(struct urext_target t, unsigned off, const struct iovec *iovecs,
 		      const __u64 *tags, unsigned nr, const struct urext_kind *kind,
@@ -124,26 +143,18 @@ static int update_all(struct urext_target t, unsigned off, const struct iovec *i
 	int ret;
 
 	for (*done = 0; *done < nr; *done += ret) {
-		struct io_uring_rsrc_update2 up = {
-			.offset = off + *done,
-			.data = (uintptr_t)(iovecs + *done),
-			.tags = tags ? (uintptr_t)(tags + *done) : 0,
-			.nr = nr - *done,
-		};
+		const __u64 *tag = tags ? tags + *done : NULL;
+		const void *data = iovecs + *done;
+		unsigned n = nr - *done;
 
 		if (kind) {
-			up.nr = min_sz(up.nr, NR_DESCS);
-			urext_make_descs(descs, iovecs + *done, up.nr, kind);
-			up.data = (uintptr_t)descs;
-			/* Named "flags" in newer headers */
-			memcpy((char *)&up + sizeof(up.offset),
-			       &(__u32){ URING_EXT_UPDATE_EXTENDED }, sizeof(__u32));
+			n = min_sz(n, NR_DESCS);
+			urext_make_descs(descs, iovecs + *done, n, kind);
+			data = descs;
 		}
-		ret = urext_register(t, IORING_REGISTER_BUFFERS_UPDATE, &up, sizeof(up));
+		ret = urext_update_some(t, off + *done, data, tag, n, kind);
 		if (ret < 0)
 			return ret;
-		if (!ret)
-			return -EIO;	/* no progress and no reason */
 	}
 	return 0;
 }
@@ -189,6 +200,17 @@ void urext_note_undo(struct io_uring_ext_error *err, int undo)
 	}
 }
 
+int urext_update_failed(struct io_uring_ext_error *err, int ret, unsigned off, unsigned done,
+			unsigned nr)
+{
+	urext_fail(err, ret, IO_URING_EXT_STAGE_UPDATE, off + done,
+		   "table entry %u could not be changed (%u of %u were): %s", off + done, done,
+		   nr, urext_reason(ret));
+	if (err)
+		err->done = done;
+	return ret;
+}
+
 int urext_update(struct urext_target t, const struct io_uring_ext_update *up,
 		 const struct urext_kind *kind, int *undone, struct io_uring_ext_error *err)
 {
@@ -201,11 +223,7 @@ int urext_update(struct urext_target t, const struct io_uring_ext_update *up,
 		urext_ok(err);
 		return 0;
 	}
-	urext_fail(err, ret, IO_URING_EXT_STAGE_UPDATE, up->off + done,
-		   "table entry %u could not be changed (%u of %u were): %s",
-		   up->off + done, done, up->nr, urext_reason(ret));
-	if (err)
-		err->done = done;
+	urext_update_failed(err, ret, up->off, done, up->nr);
 	if (done && (up->flags & IO_URING_EXT_UPDATE_UNDO))
 		*undone = undo(t, up, done);
 	urext_note_undo(err, *undone);

@@ -163,6 +163,8 @@ static const struct {
 	FIELD(update, old_iovecs, 24, 8),
 	FIELD(update, old_tags, 32, 8),
 	FIELD(update, flags, 40, 4),
+	SIZE(desc, 80),
+	FIELD(desc, opaque, 0, 80),
 	SIZE(direct, 40),
 	FIELD(direct, mem_align, 0, 4),
 	FIELD(direct, offset_align, 4, 4),
@@ -186,7 +188,7 @@ int main(void)
 	}
 	CHECK_EQ(io_uring_ext_major_version(), IO_URING_EXT_VERSION_MAJOR);
 	CHECK_EQ(io_uring_ext_minor_version(), IO_URING_EXT_VERSION_MINOR);
-	CHECK(IO_URING_EXT_CHECK_VERSION(0, 1) && IO_URING_EXT_CHECK_VERSION(0, 2));
-	CHECK(!IO_URING_EXT_CHECK_VERSION(0, 3) && !IO_URING_EXT_CHECK_VERSION(1, 0));
+	CHECK(IO_URING_EXT_CHECK_VERSION(0, 2) && IO_URING_EXT_CHECK_VERSION(0, 3));
+	CHECK(!IO_URING_EXT_CHECK_VERSION(0, 4) && !IO_URING_EXT_CHECK_VERSION(1, 0));
 	return 0;
 }

@@ -34,6 +34,7 @@ static void no_memory_of_the_past(void)
 	struct io_uring_ext_classes *cl;
 	struct io_uring_ext_bufring *b;
 	struct io_uring_ext_direct d;
+	struct io_uring_ext_desc desc;
 	char text[8] = "old";
 	unsigned slot = 7;
 	int straddles = 7;
@@ -98,6 +99,17 @@ static void no_memory_of_the_past(void)
 	OLD(err);
 	CHECK_EQ(io_uring_ext_update_buffers(NULL, NULL, &err), -EINVAL);
 	CHECK_EQ(err.err, -EINVAL);
+	OLD(err), OLD(desc);
+	CHECK_EQ(io_uring_ext_desc_memory(&desc, NULL, text, 1, 0, &err), -EINVAL);
+	CHECK_ZERO(desc);
+	CHECK_EQ(err.err, -EINVAL);
+	OLD(err), OLD(desc);
+	CHECK_EQ(io_uring_ext_desc_memfd(&desc, NULL, 0, 0, 1, NULL, 0, &err), -EINVAL);
+	CHECK_ZERO(desc);
+	CHECK_EQ(err.err, -EINVAL);
+	OLD(err);
+	CHECK_EQ(io_uring_ext_update_descs(NULL, 0, &desc, NULL, 1, 0, &err), -EINVAL);
+	CHECK_EQ(err.err, -EINVAL);
 	OLD(err);
 	CHECK_EQ(io_uring_ext_prefault(NULL, 0, 0, 0, NULL, NULL, &err), -EINVAL);
 	CHECK_EQ(err.err, -EINVAL);
@@ -142,6 +154,10 @@ static void nowhere_to_put_it(void)
 	CHECK_EQ(io_uring_ext_layout(NULL, 0, NULL, 0, NULL), -EINVAL);
 	CHECK_EQ(io_uring_ext_layout_estimate(0, NULL, 0, NULL, NULL, 0), -EINVAL);
 	CHECK_EQ(io_uring_ext_update_buffers(NULL, NULL, NULL), -EINVAL);
+	CHECK_EQ(io_uring_ext_desc_memory(NULL, NULL, NULL, 1, 0, NULL), -EINVAL);
+	CHECK_EQ(io_uring_ext_desc_memfd(NULL, NULL, 0, 0, 1, NULL, 0, NULL), -EINVAL);
+	CHECK_EQ(io_uring_ext_update_descs(NULL, 0, NULL, NULL, 1, 0, NULL), -EINVAL);
+	CHECK_EQ(io_uring_ext_prep_update(NULL, NULL, 0, NULL, NULL, 1, 0), -EINVAL);
 }
 
 /* All is there but one. */

@@ -135,4 +135,84 @@ int io_uring_ext_update_buffers(struct io_uring *ring,
 				const struct io_uring_ext_update *up,
 				struct io_uring_ext_error *err);
 
+/* ---- descriptors: what an iovec cannot say (0.3) ---------------------------- */
+
+/* Source only, as IO_URING_EXT_REGION_READONLY: memory may be read-only. */
+#define IO_URING_EXT_DESC_READONLY	(1U << 0)
+/* @base is where the caller has that part of the file mapped (MAP_SHARED). */
+#define IO_URING_EXT_DESC_MAPPED	(1U << 1)
+
+/* What an entry of a table is to be; all zero: empty. */
+struct io_uring_ext_desc {
+	__u64 opaque[10];		/* as the kernel has it */
+};
+
+/*
+ * Make @desc one of @len bytes of memory at @base; IO_URING_EXT_DESC_READONLY is the flag it
+ * can have.  @caps: of io_uring_ext_query() for the ring that it is for.  Nothing is pinned.
+ * If it fails, @desc is all zero.
+ *
+ * -EINVAL      no range, one that wraps, or unknown flags.
+ * -EOPNOTSUPP  READONLY, without IO_URING_EXT_CAP_READONLY: memory that may not be written
+ *              to is never registered to be.
+ */
+int io_uring_ext_desc_memory(struct io_uring_ext_desc *desc,
+			     const struct io_uring_ext_caps *caps, void *base, size_t len,
+			     __u32 flags, struct io_uring_ext_error *err);
+
+/*
+ * The same of @len bytes from @offset of @memfd, a file of tmpfs or hugetlbfs.  With
+ * IO_URING_EXT_CAP_MEMFD it need not be mapped: what is not there is allocated, and there
+ * are no page tables for it.  Requests name its bytes by addresses from @base on, which is
+ * any number that is as far into a page as @offset: where the caller has it mapped, or NULL
+ * with whole pages, for plain offsets.  Other kernels need
+ * IO_URING_EXT_DESC_MAPPED: they register the mapping, and the requests are the same.
+ *
+ * @memfd is the caller's, has to be open until an update with @desc is done, and may be
+ * closed then.
+ *
+ * -EBADF       not an open file.
+ * -EINVAL      not one of tmpfs or hugetlbfs, not all of it inside the file, @base and
+ *              @offset not as far into a page, no range, MAPPED without @base, or unknown
+ *              flags.
+ * -EACCES      not open for reading, or for writing (READONLY: that is not needed).
+ * -EPERM       sealed against writing (READONLY: that is no matter).
+ * -EOPNOTSUPP  without IO_URING_EXT_CAP_MEMFD: no MAPPED.  READONLY: as above.
+ */
+int io_uring_ext_desc_memfd(struct io_uring_ext_desc *desc,
+			    const struct io_uring_ext_caps *caps, int memfd, __u64 offset,
+			    size_t len, void *base, __u32 flags,
+			    struct io_uring_ext_error *err);
+
+/*
+ * Change @nr entries of a ring's buffer table, from @off on, to what @descs say, with @tags
+ * (NULL: none).  Descriptors of plain memory and empty ones work with any kernel; others
+ * could not be made where they would not.  There are no @flags yet: 0.
+ *
+ * Results and errors are those of io_uring_ext_update_buffers() without undo; and what the
+ * file has become since the descriptor was made, as io_uring_ext_desc_memfd() has it.
+ */
+int io_uring_ext_update_descs(struct io_uring *ring, __u32 off,
+			      const struct io_uring_ext_desc *descs, const __u64 *tags,
+			      __u32 nr, __u32 flags, struct io_uring_ext_error *err);
+
+/*
+ * Prepare @sqe to do that as a request, while nobody waits for memory to be pinned.  All of
+ * the SQE is written: flags and user_data are set afterwards.  @descs and @tags have to be
+ * there until it is submitted (IORING_SETUP_SQPOLL: until the kernel has taken it).  It can be
+ * linked, and cancelled by its user_data, as other requests.
+ *
+ * The result of the request is how many entries were changed, at least one, or -errno of the
+ * first one, or -ECANCELED.  If that is less than @nr, io_uring_ext_update_descs() for the
+ * rest tells why; what is linked to it is not done then.
+ *
+ * 0            prepared.
+ * -EINVAL      no SQE, no entries, or unknown flags.
+ * -EOPNOTSUPP  @caps is without IO_URING_EXT_CAP_REQUEST; @sqe is as it was.  Then
+ *              io_uring_ext_update_descs() does the same, and waits.
+ */
+int io_uring_ext_prep_update(struct io_uring_sqe *sqe, const struct io_uring_ext_caps *caps,
+			     __u32 off, const struct io_uring_ext_desc *descs,
+			     const __u64 *tags, __u32 nr, __u32 flags);
+
 #endif

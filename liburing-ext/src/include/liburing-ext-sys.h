@@ -119,7 +119,7 @@ extern "C" {
 #endif
 
 #define IO_URING_EXT_VERSION_MAJOR	0
-#define IO_URING_EXT_VERSION_MINOR	2
+#define IO_URING_EXT_VERSION_MINOR	3
 
 /* Is the header that one at least? */
 #define IO_URING_EXT_CHECK_VERSION(major, minor) \
