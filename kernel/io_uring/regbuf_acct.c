@@ -130,6 +130,17 @@ struct io_regbuf_acct *io_regbuf_acct_get(struct user_struct *user,
 	return IS_ERR(acct) ? NULL : acct;
 }
 
+/*
+ * There is no limit left: the memory of buffers that have left the table and
+ * have not been released yet may make room. Returns whether there was any.
+ */
+bool io_regbuf_acct_wait_late(struct io_regbuf_acct *acct)
+{
+	return acct && atomic_read(&acct->nr_late) &&
+	       !wait_var_event_killable(&acct->nr_late,
+					!atomic_read(&acct->nr_late));
+}
+
 /* The last reference is gone. */
 void io_regbuf_acct_end(struct io_regbuf_acct *acct)
 {
