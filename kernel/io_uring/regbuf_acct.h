@@ -84,7 +84,13 @@ static inline void io_regbuf_acct_put(struct io_regbuf_acct *acct)
 		io_regbuf_acct_end(acct);
 }
 
-bool io_regbuf_acct_wait_late(struct io_regbuf_acct *acct);
+/*
+ * No room, but for the buffers that are being released: see
+ * io_regbuf_acct_wait_late(). Users are told -ENOMEM.
+ */
+#define REGBUF_ELATE	EXFULL
+
+int io_regbuf_acct_wait_late(struct io_regbuf_acct *acct);
 
 /* Between these two a buffer is released by somebody who has no lock. */
 static inline void io_regbuf_acct_late(struct io_regbuf_acct *acct)

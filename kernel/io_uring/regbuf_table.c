@@ -113,9 +113,11 @@ retry:
 	else
 		imu = io_regbuf_register(ctx, desc->uaddr, desc->size, &src);
 	if (IS_ERR(imu)) {
-		if (PTR_ERR(imu) == -ENOMEM &&
-		    io_regbuf_acct_wait_late(ctx->buf_acct))
-			goto retry;
+		if (PTR_ERR(imu) == -REGBUF_ELATE) {
+			if (!io_regbuf_acct_wait_late(ctx->buf_acct))
+				goto retry;
+			imu = ERR_PTR(-EINTR);
+		}
 		io_cache_free(&ctx->ubuf_node_cache, node);
 		return ERR_CAST(imu);
 	}

@@ -228,7 +228,8 @@ static unsigned int room_misses(struct reader *reader, int fd, size_t bytes)
 
 static int run_room(char *text, size_t size, struct reason *why)
 {
-	const size_t few = 16 * PAGE, many = 8 * MIB;
+	/* To release so many takes longer than to pin what is charged first. */
+	const size_t few = 16 * PAGE, many = 64 * MIB;
 	unsigned int misses_few, misses_many;
 	struct reader reader;
 	struct order order;
