@@ -94,8 +94,11 @@ int regbuf_watch(void *arg, size_t done, size_t total)
 {
 	struct regbuf_watch *w = arg;
 
-	if (w->td->terminate)
+	if (w->td->terminate) {
+		regbuf_say("%s: %s: stopped at %zu of %zu MiB", w->td->o.name, w->what,
+			   done >> 20, total >> 20);
 		return 1;
+	}
 	if (regbuf_now() < w->next)
 		return 0;
 	w->next = regbuf_now() + SAY_EVERY;

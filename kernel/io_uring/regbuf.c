@@ -188,7 +188,13 @@ void io_regbuf_destroy(struct io_mapped_ubuf *imu)
 
 static void io_regbuf_free_task_work(struct callback_head *work)
 {
-	io_regbuf_destroy(container_of(work, struct io_mapped_ubuf, task_work));
+	struct io_mapped_ubuf *imu;
+	struct io_regbuf_acct *acct;
+
+	imu = container_of(work, struct io_mapped_ubuf, task_work);
+	acct = imu->acct;
+	io_regbuf_destroy(imu);
+	io_regbuf_acct_late_end(acct);
 }
 
 static void io_regbuf_free_late(struct work_struct *work)
@@ -350,7 +356,8 @@ void io_regbuf_put(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu)
 /*
  * Drop the reference of a request. Nothing that is as long as a buffer is done
  * here: the task does that before it returns to user space, as with a file that
- * it closes.
+ * it closes. A register call that misses the memory waits for it, so it is not
+ * for tasks that do not return, or only after requests that may take long.
  */
 void io_regbuf_put_locked(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu)
 {
@@ -368,8 +375,9 @@ void io_regbuf_put_locked(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu)
 		io_regbuf_destroy(imu);
 		return;
 	}
+	io_regbuf_acct_late(imu->acct);
 	init_task_work(&imu->task_work, io_regbuf_free_task_work);
-	if (!(current->flags & PF_KTHREAD) &&
+	if (!(current->flags & (PF_KTHREAD | PF_IO_WORKER)) &&
 	    !task_work_add(current, &imu->task_work, TWA_RESUME))
 		return;
 	if (llist_add(&imu->late, &io_regbuf_late))

@@ -46,6 +46,8 @@ enum {
 	IO_REGBUF_F_PIECES		= 8,
 	/* who registered it may know how its pages lie */
 	IO_REGBUF_F_TOLD		= 16,
+	/* its addresses are names that requests use, not memory of a process */
+	IO_REGBUF_F_NAMED		= 32,
 };
 
 struct regbuf_source;
@@ -69,21 +71,27 @@ void io_regbuf_put_locked(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu);
  * @tags: of the buffers
  * @extended: see @data
  * @descs: of a request: copies of the descriptors, in the place of @data
+ * @files: of a request: for each of @descs the file that it names, an error, or
+ *	NULL if it is of another type
  * @new_tags: of a request: copies of the tags, or NULL
  * @old_tags: of a request: room for the tags of buffers that leave the table,
  *	which are not posted then
  * @nr_old_tags: how many there are
  * @gup_flags: for the pin, beside those that come from the descriptor
+ * @again: of a request: an entry failed with this error; is it to be tried again?
+ *	May change @gup_flags, for this entry.
  */
 struct io_buf_args {
 	const void __user	*data;
 	const u64 __user	*tags;
 	bool			extended;
 	const struct io_uring_regbuf_desc *descs;
+	struct file		**files;
 	const u64		*new_tags;
 	u64			*old_tags;
 	unsigned int		nr_old_tags;
 	unsigned int		gup_flags;
+	bool			(*again)(struct io_buf_args *args, int error);
 };
 
 int io_sqe_buffers_unregister(struct io_ring_ctx *ctx);

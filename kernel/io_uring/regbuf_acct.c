@@ -130,6 +130,16 @@ struct io_regbuf_acct *io_regbuf_acct_get(struct user_struct *user,
 	return IS_ERR(acct) ? NULL : acct;
 }
 
+/*
+ * Wait for the buffers that made a charge fail with -REGBUF_ELATE. Not with
+ * ->uring_lock, which who releases them may have to take before.
+ */
+int io_regbuf_acct_wait_late(struct io_regbuf_acct *acct)
+{
+	return wait_var_event_killable(&acct->nr_late,
+				       !atomic_read(&acct->nr_late));
+}
+
 /* The last reference is gone. */
 void io_regbuf_acct_end(struct io_regbuf_acct *acct)
 {
@@ -166,6 +176,22 @@ static void regbuf_charge_unlock(struct regbuf_charge *c)
 	spin_unlock(&c->acct->lock);
 }
 
+/* Give so many pages to the user and the mm, if the limit allows it. */
+static int regbuf_account(struct regbuf_charge *c, long nr_pages)
+{
+	struct user_struct *user = c->acct->key.user;
+	struct mm_struct *mm = c->acct->key.mm;
+	int late;
+
+	if (likely(!io_account_mem(user, mm, nr_pages)))
+		return 0;
+	/* A buffer that is not late any more has made room. */
+	late = atomic_read_acquire(&c->acct->nr_late);
+	if (!io_account_mem(user, mm, nr_pages))
+		return 0;
+	return late ? -REGBUF_ELATE : -ENOMEM;
+}
+
 /*
  * What was counted since the last time is given to the user and the mm, or
  * taken from them. Fails if the limit does not allow it, and not if as much was
@@ -177,7 +203,7 @@ static int regbuf_charge_settle(struct regbuf_charge *c)
 	int ret = 0;
 
 	if (more > 0)
-		ret = io_account_mem(c->acct->key.user, c->acct->key.mm, more);
+		ret = regbuf_account(c, more);
 	else if (more < 0)
 		io_unaccount_mem(c->acct->key.user, c->acct->key.mm, -more);
 	if (ret)
@@ -367,7 +393,7 @@ static int regbuf_charge_wait(struct regbuf_charge *c,
 	/* Not before it is charged: others rely on what is counted. */
 	more = c->nr_pages + regbuf_runs_folio_pages(runs, it) - c->reserved;
 	if (more > 0) {
-		ret = io_account_mem(c->acct->key.user, c->acct->key.mm, more);
+		ret = regbuf_account(c, more);
 		if (ret)
 			return ret;
 		c->reserved += more;

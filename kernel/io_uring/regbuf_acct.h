@@ -2,12 +2,14 @@
 #ifndef IOU_REGBUF_ACCT_H
 #define IOU_REGBUF_ACCT_H
 
+#include <linux/atomic.h>
 #include <linux/mm.h>
 #include <linux/pin_runs.h>
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
 #include <linux/rhashtable-types.h>
 #include <linux/spinlock.h>
+#include <linux/wait_bit.h>
 #include <linux/xarray.h>
 
 struct regbuf_acct_block;
@@ -25,6 +27,7 @@ struct io_regbuf_acct_key {
  * @key: RLIMIT_MEMLOCK of the user is what counts, ->pinned_vm of the mm gets
  *	 the same pages
  * @refs: one for each buffer, and one for each ring
+ * @nr_late: buffers that nothing has any more, and that are not released yet
  * @rcu: others may find it until a grace period has passed
  * @lock: protects @blocks, and what is charged for the users that they count
  * @blocks: for each order, how many runs there are in which folio
@@ -41,6 +44,7 @@ struct io_regbuf_acct {
 	struct rhash_head		node;
 	struct io_regbuf_acct_key	key;
 	refcount_t			refs;
+	atomic_t			nr_late;
 	struct rcu_head			rcu;
 	spinlock_t			lock;	/* of blocks */
 	struct xarray			blocks[MAX_FOLIO_ORDER + 1];
@@ -78,6 +82,30 @@ static inline void io_regbuf_acct_put(struct io_regbuf_acct *acct)
 {
 	if (acct && refcount_dec_and_test(&acct->refs))
 		io_regbuf_acct_end(acct);
+}
+
+/*
+ * No room, but for the buffers that are being released: see
+ * io_regbuf_acct_wait_late(). Users are told -ENOMEM.
+ */
+#define REGBUF_ELATE	EXFULL
+
+int io_regbuf_acct_wait_late(struct io_regbuf_acct *acct);
+
+/* Between these two a buffer is released by somebody who has no lock. */
+static inline void io_regbuf_acct_late(struct io_regbuf_acct *acct)
+{
+	if (acct) {
+		refcount_inc(&acct->refs);
+		atomic_inc(&acct->nr_late);
+	}
+}
+
+static inline void io_regbuf_acct_late_end(struct io_regbuf_acct *acct)
+{
+	if (acct && atomic_dec_and_test(&acct->nr_late))
+		wake_up_var(&acct->nr_late);
+	io_regbuf_acct_put(acct);
 }
 
 int regbuf_charge_runs(struct regbuf_charge *c, const struct pin_runs *runs,

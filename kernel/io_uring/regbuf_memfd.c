@@ -39,26 +39,38 @@ io_regbuf_pin_memfd(struct io_ring_ctx *ctx,
 		return ERR_PTR(-EINVAL);
 	src->page = desc->offset >> PAGE_SHIFT;
 	imu = io_regbuf_register(ctx, desc->uaddr, desc->size, src);
-	if (!IS_ERR(imu) && io_memfd_may_tell(src->file))
+	if (IS_ERR(imu))
+		return imu;
+	imu->flags |= IO_REGBUF_F_NAMED;
+	if (io_memfd_may_tell(src->file))
 		imu->flags |= IO_REGBUF_F_TOLD;
 	return imu;
 }
 
-/* As io_regbuf_register(), for a descriptor of this type. */
+/*
+ * As io_regbuf_register(), for a descriptor of this type. A request has the file
+ * already, or what was wrong with it, in @src.
+ */
 struct io_mapped_ubuf *
 io_regbuf_register_memfd(struct io_ring_ctx *ctx,
 			 const struct io_uring_regbuf_desc *desc,
 			 struct regbuf_source *src)
 {
 	struct io_mapped_ubuf *imu;
+	struct file *file = NULL;
 	int ret;
 
 	/* A page of the buffer is a page of the file. */
 	if (offset_in_page(desc->uaddr ^ desc->offset))
 		return ERR_PTR(-EINVAL);
-	src->file = fget(desc->memfd);
-	if (!src->file)
-		return ERR_PTR(-EBADF);
+	if (IS_ERR(src->file))
+		return ERR_CAST(src->file);
+	if (!src->file) {
+		file = fget(desc->memfd);
+		if (!file)
+			return ERR_PTR(-EBADF);
+		src->file = file;
+	}
 	ret = pin_memfd_begin(src->file, src->gup_flags);
 	if (ret) {
 		imu = ERR_PTR(ret);
@@ -66,6 +78,9 @@ io_regbuf_register_memfd(struct io_ring_ctx *ctx,
 		imu = io_regbuf_pin_memfd(ctx, desc, src);
 		pin_memfd_end(src->file, src->gup_flags);
 	}
-	fput(src->file);
+	if (file) {
+		fput(file);
+		src->file = NULL;
+	}
 	return imu;
 }

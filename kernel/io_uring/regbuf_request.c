@@ -7,7 +7,7 @@
  * same lock, so that both take effect one after the other. To pin takes as long
  * as the buffers are large: it is done by a worker, never where the request is
  * submitted. What the program gives is copied there, though, and may be gone
- * when that returns.
+ * when that returns: files are looked up there, too.
  *
  * A cancellation reaches a worker as a signal. It ends the wait for the lock, and
  * the pin of a buffer between two sections of it; what that buffer had is given
@@ -17,6 +17,8 @@
  * from the task that the ring belongs to: they are posted where the request is
  * completed, before it is.
  */
+#include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/io_uring.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
@@ -33,11 +35,20 @@ struct io_buffers_update {
 	/* of the new buffers, and behind them of those that leave the table */
 	u64				*tags;
 	struct io_uring_regbuf_desc	*descs;
+	struct file			**files;
 	u32				offset;
 	u32				nr;
 	u32				nr_old_tags;
 	bool				tagged;
 };
+
+static struct file *
+io_buffers_update_file(const struct io_uring_regbuf_desc *desc)
+{
+	if (desc->type != IO_REGBUF_TYPE_MEMFD)
+		return NULL;
+	return fget(desc->memfd) ?: ERR_PTR(-EBADF);
+}
 
 int io_buffers_update_prep(struct io_kiocb *req, const struct io_uring_sqe *sqe)
 {
@@ -45,6 +56,7 @@ int io_buffers_update_prep(struct io_kiocb *req, const struct io_uring_sqe *sqe)
 	const void __user *descs = u64_to_user_ptr(READ_ONCE(sqe->addr));
 	const void __user *tags = u64_to_user_ptr(READ_ONCE(sqe->addr3));
 	u64 offset = READ_ONCE(sqe->off);
+	unsigned int i;
 	size_t size;
 	void *copy;
 
@@ -62,18 +74,22 @@ int io_buffers_update_prep(struct io_kiocb *req, const struct io_uring_sqe *sqe)
 
 	/* Twice the tags: what comes and what goes */
 	size = up->nr * sizeof(*up->descs);
-	copy = kvmalloc(size + 2 * up->nr * sizeof(*up->tags),
+	copy = kvmalloc(size + up->nr * (2 * sizeof(*up->tags) +
+					 sizeof(*up->files)),
 			GFP_KERNEL_ACCOUNT);
 	if (!copy)
 		return -ENOMEM;
 	up->descs = copy;
 	up->tags = copy + size;
+	up->files = (void *)(up->tags + 2 * up->nr);
 	if (copy_from_user(up->descs, descs, size) ||
 	    (tags && copy_from_user(up->tags, tags,
 				    up->nr * sizeof(*up->tags)))) {
 		kvfree(copy);
 		return -EFAULT;
 	}
+	for (i = 0; i < up->nr; i++)
+		up->files[i] = io_buffers_update_file(&up->descs[i]);
 	req->flags |= REQ_F_NEED_CLEANUP | REQ_F_FORCE_ASYNC;
 	return 0;
 }
@@ -81,7 +97,11 @@ int io_buffers_update_prep(struct io_kiocb *req, const struct io_uring_sqe *sqe)
 void io_buffers_update_cleanup(struct io_kiocb *req)
 {
 	struct io_buffers_update *up = io_kiocb_to_cmd(req, struct io_buffers_update);
+	unsigned int i;
 
+	for (i = 0; i < up->nr; i++)
+		if (!IS_ERR_OR_NULL(up->files[i]))
+			fput(up->files[i]);
 	kvfree(up->descs);
 }
 
@@ -106,24 +126,38 @@ static int io_buffers_update_lock(struct io_kiocb *req)
 	struct mutex *lock = &req->ctx->register_lock;
 
 	while (mutex_lock_interruptible(lock)) {
+		bool noticed = io_buffers_update_signalled();
+
+		/* A cancellation that comes later is another signal. */
 		if (io_buffers_update_cancelled(req))
 			return -ECANCELED;
-		if (!io_buffers_update_signalled())
+		if (!noticed)
 			return mutex_lock_killable(lock);
 	}
 	return 0;
 }
 
-/* Was it ended by a signal that was for something else? */
-static bool io_buffers_update_again(struct io_kiocb *req, int ret,
-				    struct io_buf_args *args)
+struct io_buffers_update_args {
+	struct io_buf_args	args;
+	struct io_kiocb		*req;
+};
+
+/* Was an entry ended by a signal that was for something else? */
+static bool io_buffers_update_again(struct io_buf_args *args, int error)
 {
-	if (ret != -EINTR && ret != -EAGAIN)
+	struct io_kiocb *req =
+		container_of(args, struct io_buffers_update_args, args)->req;
+	bool noticed;
+
+	if (error != -EINTR && error != -EAGAIN)
 		return false;
 	if (!args->gup_flags || !signal_pending(current) ||
-	    fatal_signal_pending(current) || io_buffers_update_cancelled(req))
+	    fatal_signal_pending(current))
 		return false;
-	if (!io_buffers_update_signalled())
+	noticed = io_buffers_update_signalled();
+	if (io_buffers_update_cancelled(req))
+		return false;
+	if (!noticed)
 		args->gup_flags = 0;
 	return true;
 }
@@ -131,25 +165,27 @@ static bool io_buffers_update_again(struct io_kiocb *req, int ret,
 static int io_buffers_update_run(struct io_kiocb *req)
 {
 	struct io_buffers_update *up = io_kiocb_to_cmd(req, struct io_buffers_update);
-	struct io_buf_args args = {
-		.descs = up->descs,
-		.new_tags = up->tagged ? up->tags : NULL,
-		.old_tags = up->tags + up->nr,
-		.gup_flags = FOLL_INTERRUPTIBLE,
+	struct io_buffers_update_args a = {
+		.args = {
+			.descs = up->descs,
+			.files = up->files,
+			.new_tags = up->tagged ? up->tags : NULL,
+			.old_tags = up->tags + up->nr,
+			.gup_flags = FOLL_INTERRUPTIBLE,
+			.again = io_buffers_update_again,
+		},
+		.req = req,
 	};
 	u32 end;
 	int ret;
 
 	if (check_add_overflow(up->offset, up->nr, &end))
 		return -EOVERFLOW;
-	do {
-		ret = io_buffers_update_slots(req->ctx, up->offset, &args,
-					      up->nr);
-	} while (io_buffers_update_again(req, ret, &args));
+	ret = io_buffers_update_slots(req->ctx, up->offset, &a.args, up->nr);
 	if ((ret == -EINTR || ret == -EAGAIN) &&
 	    io_buffers_update_cancelled(req))
 		ret = -ECANCELED;
-	up->nr_old_tags = args.nr_old_tags;
+	up->nr_old_tags = a.args.nr_old_tags;
 	return ret;
 }
 

@@ -27,6 +27,7 @@
 #include "alloc_cache.h"
 #include "io_uring.h"
 #include "regbuf.h"
+#include "regbuf_acct.h"
 #include "regbuf_stage.h"
 #include "rsrc.h"
 
@@ -84,9 +85,12 @@ static int io_buf_check_desc(const struct io_uring_regbuf_desc *desc)
 static struct io_rsrc_node *
 io_buf_node_register(struct io_ring_ctx *ctx,
 		     const struct io_uring_regbuf_desc *desc,
-		     unsigned int gup_flags)
+		     struct file *file, unsigned int gup_flags)
 {
-	struct regbuf_source src = { .gup_flags = FOLL_LONGTERM | gup_flags };
+	struct regbuf_source src = {
+		.file = file,
+		.gup_flags = FOLL_LONGTERM | gup_flags,
+	};
 	struct io_mapped_ubuf *imu;
 	struct io_rsrc_node *node;
 	int ret;
@@ -103,11 +107,17 @@ io_buf_node_register(struct io_ring_ctx *ctx,
 
 	if (!(desc->flags & IO_REGBUF_READ_ONLY))
 		src.gup_flags |= FOLL_WRITE;
+retry:
 	if (desc->type == IO_REGBUF_TYPE_MEMFD)
 		imu = io_regbuf_register_memfd(ctx, desc, &src);
 	else
 		imu = io_regbuf_register(ctx, desc->uaddr, desc->size, &src);
 	if (IS_ERR(imu)) {
+		if (PTR_ERR(imu) == -REGBUF_ELATE) {
+			if (!io_regbuf_acct_wait_late(ctx->buf_acct))
+				goto retry;
+			imu = ERR_PTR(-EINTR);
+		}
 		io_cache_free(&ctx->ubuf_node_cache, node);
 		return ERR_CAST(imu);
 	}
@@ -168,6 +178,7 @@ static struct io_rsrc_node *io_buf_args_node(struct io_ring_ctx *ctx,
 {
 	struct io_uring_regbuf_desc desc;
 	struct io_rsrc_node *node;
+	struct file *file = NULL;
 	u64 tag = 0;
 	int ret;
 
@@ -178,8 +189,10 @@ static struct io_rsrc_node *io_buf_args_node(struct io_ring_ctx *ctx,
 		return ERR_PTR(-EFAULT);
 	if (args->new_tags)
 		tag = args->new_tags[i];
+	if (args->files)
+		file = args->files[i];
 
-	node = io_buf_node_register(ctx, &desc, args->gup_flags);
+	node = io_buf_node_register(ctx, &desc, file, args->gup_flags);
 	if (IS_ERR(node) || !tag)
 		return node;
 	if (!node)
@@ -364,6 +377,7 @@ static int io_buffers_fill(struct io_ring_ctx *ctx, unsigned int offset,
 			   struct io_buf_args *args,
 			   struct io_rsrc_node **nodes, unsigned int nr)
 {
+	const unsigned int gup_flags = args->gup_flags;
 	unsigned int done = 0, from = 0;
 	int ret = 0;
 
@@ -377,8 +391,11 @@ static int io_buffers_fill(struct io_ring_ctx *ctx, unsigned int offset,
 			from = done;
 			continue;
 		}
+		if (ret && args->again && args->again(args, ret))
+			continue;
 		if (ret)
 			break;
+		args->gup_flags = gup_flags;
 		nodes[done++] = node;
 	}
 	io_buffers_replace(ctx, offset + from, args, nodes + from, done - from);

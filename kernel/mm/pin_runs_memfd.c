@@ -19,6 +19,7 @@
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/security.h>
 #include <linux/shmem_fs.h>
 #include <linux/xarray.h>
 #include <uapi/linux/fcntl.h>
@@ -36,21 +37,27 @@
  *
  * Return: 0 or an error:
  *	   -EINVAL: not a file of tmpfs or hugetlbfs
- *	   -EACCES: not open for reading, or with FOLL_WRITE for writing
+ *	   -EACCES: not open for reading, or with FOLL_WRITE for writing; or
+ *		    FOLL_WRITE, and the file may only be appended to
  *	   -EPERM: FOLL_WRITE, and sealed against it
+ *	   what a security module says
  */
 int pin_memfd_begin(struct file *file, unsigned int gup_flags)
 {
-	int seals;
+	bool write = gup_flags & FOLL_WRITE;
+	int seals, ret;
 
 	if (!shmem_file(file) && !is_file_hugepages(file))
 		return -EINVAL;
 	if (!(file->f_mode & FMODE_READ))
 		return -EACCES;
-	if (!(gup_flags & FOLL_WRITE))
-		return 0;
-	if (!(file->f_mode & FMODE_WRITE))
+	/* As for a shared mapping */
+	if (write && (!(file->f_mode & FMODE_WRITE) ||
+		      IS_APPEND(file_inode(file))))
 		return -EACCES;
+	ret = security_file_permission(file, MAY_READ | (write ? MAY_WRITE : 0));
+	if (ret || !write)
+		return ret;
 	/* A file that cannot be sealed has none of these. */
 	seals = memfd_get_seals(file);
 	if (seals > 0 && seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
@@ -102,12 +109,13 @@ static void memfd_folio_pin(struct folio *folio, unsigned long pins,
 
 /*
  * Pin what is there and ready from @index on, as much as the budget of a section
- * allows. Returns how many pages it was; @full if the chunk ended it.
+ * allows. Returns how many pages it was; @error if something else ended it than
+ * a page that is not ready.
  */
 static unsigned long pin_memfd_section(struct address_space *mapping,
 				       pgoff_t index, pgoff_t end,
 				       unsigned int gup_flags,
-				       struct run_builder *b, bool *full)
+				       struct run_builder *b, long *error)
 {
 	unsigned int budget = GUP_SECTION_ENTRIES;
 	XA_STATE(xas, &mapping->i_pages, index);
@@ -125,7 +133,12 @@ static unsigned long pin_memfd_section(struct address_space *mapping,
 			continue;
 		if (!folio || xa_is_value(folio) || xa_is_sibling(folio))
 			break;
-		if (folio_ref_count(folio) < 0 || !folio_try_get(folio)) {
+		/* Frozen is not for long; too many references may be. */
+		if (folio_ref_count(folio) < 0) {
+			*error = -ENOMEM;
+			break;
+		}
+		if (!folio_try_get(folio)) {
 			xas_reset(&xas);
 			continue;
 		}
@@ -142,7 +155,8 @@ static unsigned long pin_memfd_section(struct address_space *mapping,
 		fit = nr;
 		if (ready && !run_builder_ask(b, b->most))
 			fit = run_builder_fits(b, pfn, nr, b->most);
-		*full = fit < nr;
+		if (fit < nr)
+			*error = -ENOSPC;
 		if (!ready || !fit) {
 			folio_put(folio);
 			break;
@@ -155,7 +169,7 @@ static unsigned long pin_memfd_section(struct address_space *mapping,
 		run_builder_add(b, pfn, fit, folio_end_pfn(folio));
 		index += fit;
 		budget--;
-		if (*full)
+		if (*error)
 			break;
 		xas_advance(&xas, index - 1);
 	}
@@ -178,6 +192,7 @@ static unsigned long pin_memfd_section(struct address_space *mapping,
  * Context: Process context. Gives way to others, but waits for nothing.
  * Return: As pin_user_runs_fast(), and
  *	   -EAGAIN: the first page is not ready, see fault_in_memfd_runs()
+ *	   -ENOMEM: it has as many references as it may have
  *	   -EINVAL: the pages are not all inside the file
  */
 long pin_memfd_runs(struct file *file, pgoff_t index, unsigned long nr_pages,
@@ -186,7 +201,6 @@ long pin_memfd_runs(struct file *file, pgoff_t index, unsigned long nr_pages,
 	struct address_space *mapping = file->f_mapping;
 	pgoff_t end = index + nr_pages, at = index;
 	struct run_builder b;
-	bool full = false;
 	long ret = 0;
 
 	if (end < index ||
@@ -202,12 +216,10 @@ long pin_memfd_runs(struct file *file, pgoff_t index, unsigned long nr_pages,
 			break;
 		}
 		cond_resched();
-		nr = pin_memfd_section(mapping, at, end, gup_flags, &b, &full);
+		nr = pin_memfd_section(mapping, at, end, gup_flags, &b, &ret);
 		at += nr;
-		if (full) {
-			ret = -ENOSPC;
+		if (ret)
 			break;
-		}
 		if (!nr) {
 			ret = -EAGAIN;
 			break;
@@ -304,6 +316,8 @@ int fault_in_memfd_runs(struct file *file, pgoff_t index,
 		}
 		if (folio_contain_hwpoisoned_page(folio))
 			ret = -EIO;
+		else
+			ret = arch_make_folio_accessible(folio);
 		movable = !folio_is_longterm_pinnable(folio);
 		if (!movable)
 			index = folio_next_index(folio);

@@ -155,6 +155,108 @@ static int run_same_table(char *text, size_t size, struct reason *why)
 	return order_end(&order, why);
 }
 
+/* --- a tag says that there is room ---------------------------------------------------------- */
+
+/* Has the buffer in slot 0 by a request that waits for a byte. */
+struct reader {
+	struct order *order;
+	char *memory;
+	int pipe;
+	pthread_barrier_t barrier;
+};
+
+enum { READ_DATA = 1, TAG_DATA };
+
+static void *reader_thread(void *arg)
+{
+	struct reader *reader = arg;
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&reader->order->ring);
+
+	io_uring_prep_read_fixed(sqe, reader->pipe, reader->memory, 1, 0, 0);
+	sqe->user_data = READ_DATA;
+	if (io_uring_submit(&reader->order->ring) != 1)
+		die("cannot submit");
+	pthread_barrier_wait(&reader->barrier);
+	/* The request ends while this thread waits here. */
+	pthread_barrier_wait(&reader->barrier);
+	return NULL;
+}
+
+/* One round: the buffer leaves the table, its tag comes, and it is registered again. */
+static int room_round(struct reader *reader, int fd, size_t bytes)
+{
+	struct io_uring *ring = &reader->order->ring;
+	struct iovec iov = { reader->memory, bytes }, none = { };
+	__u64 tag = TAG_DATA, no_tag = 0, data = 0;
+	struct io_uring_cqe *cqe;
+	unsigned int seen = 0;
+	pthread_t thread;
+	int ret;
+
+	if (io_uring_register_buffers_tags(ring, &iov, &tag, 1) ||
+	    pthread_create(&thread, NULL, reader_thread, reader))
+		die("cannot register, or no thread");
+	pthread_barrier_wait(&reader->barrier);
+	if (io_uring_register_buffers_update_tag(ring, 0, &none, &no_tag, 1) != 1 ||
+	    write(fd, "", 1) != 1)
+		die("cannot update, or write");
+	while (seen < 2) {
+		if (io_uring_peek_cqe(ring, &cqe))
+			continue;
+		data = cqe->user_data;
+		io_uring_cqe_seen(ring, cqe);
+		seen++;
+		if (data == TAG_DATA)
+			ret = io_uring_register_buffers_update_tag(ring, 0, &iov, &no_tag, 1);
+	}
+	pthread_barrier_wait(&reader->barrier);
+	pthread_join(thread, NULL);
+	io_uring_unregister_buffers(ring);
+	return ret;
+}
+
+static unsigned int room_misses(struct reader *reader, int fd, size_t bytes)
+{
+	unsigned int misses = 0;
+
+	order_limit(bytes / PAGE);
+	for (unsigned int round = 0; round < order_rounds; round++)
+		misses += room_round(reader, fd, bytes) != 1;
+	order_limit(0);
+	return misses;
+}
+
+static int run_room(char *text, size_t size, struct reason *why)
+{
+	/* To release so many takes longer than to pin what is charged first. */
+	const size_t few = 16 * PAGE, many = 64 * MIB;
+	unsigned int misses_few, misses_many;
+	struct reader reader;
+	struct order order;
+	int fds[2];
+
+	reader = (struct reader){ .order = &order };
+	reader.memory = mmap(NULL, many, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			     0);
+	if (reader.memory == MAP_FAILED || madvise(reader.memory, many, MADV_NOHUGEPAGE) ||
+	    pipe(fds))
+		die("memory: %s", strerror(errno));
+	memset(reader.memory, 1, many);
+	pthread_barrier_init(&reader.barrier, NULL, 2);
+	order_setup(&order, 0);
+	held_give(&order.held, NULL);
+	reader.pipe = fds[0];
+	misses_few = room_misses(&reader, fds[1], few);
+	misses_many = room_misses(&reader, fds[1], many);
+	snprintf(text, size, "no room for few pages %u times, for many %u times", misses_few,
+		 misses_many);
+	close(fds[0]);
+	close(fds[1]);
+	pthread_barrier_destroy(&reader.barrier);
+	munmap(reader.memory, many);
+	return order_end(&order, why);
+}
+
 /* --- two entries, again and again ---------------------------------------------------------- */
 
 struct toggler {
@@ -463,6 +565,8 @@ const struct order_case order_cases[] = {
 	  "0 0 0 1 0 1 EBADFD EBADFD 0 0" },
 	{ "REGISTER, REGISTER at the same time, room for one", run_same_table, false,
 	  "both 0 times, neither 0 times, one that is not told EBUSY 0 times" },
+	{ "UPDATE to nothing, its tag, UPDATE at the limit", run_room, false,
+	  "no room for few pages 0 times, for many 0 times" },
 	{ "UPDATE of two, again and again", run_toggle, false,
 	  "UPDATE 2, requests split 0 times, clones 0 times" },
 	{ "CLONE, CLONE the other way, again and again", run_both_ways, false,

@@ -5,8 +5,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/memfd.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -404,6 +406,44 @@ static void layout_told(void)
 	EXPECT(setresuid(-1, 0, -1), 0);
 }
 
+/* Nobody may write over what such a file has, by whatever way. */
+static void appended(void)
+{
+	int fd = new_memfd(LEN, 0), append = FS_APPEND_FL;
+	char *want = pattern(LEN, 1);
+	desc_t desc = range(fd, 0, LEN);
+	struct io_uring ring;
+
+	fill_file(fd, LEN, 1);
+	sparse_ring(&ring, 1);
+	if (ioctl(fd, FS_IOC_SETFLAGS, &append))
+		skip("a file that is only appended to: %s", strerror(errno));
+	EXPECT(set(&ring, 0, desc), -EACCES);
+	desc.flags = IO_REGBUF_READ_ONLY;
+	EXPECT(set(&ring, 0, desc), 1);
+	uapi_expect_content(&ring, 0, NULL, LEN, want);
+	free(want);
+}
+
+/* A file that wants an address of the process is not given the name of a byte. */
+static void only_names(void)
+{
+	char *other = uapi_map(LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	int fd = new_memfd(LEN, 0), env = open("/proc/self/environ", O_RDONLY | O_CLOEXEC);
+	desc_t desc = range(fd, 0, LEN);
+	struct io_uring ring;
+
+	EXPECT_TRUE(env >= 0);
+	pattern_fill(other, LEN, 0, 1);
+	desc.uaddr = (uintptr_t)other;
+	sparse_ring(&ring, 1);
+	EXPECT(set(&ring, 0, desc), 1);
+	uapi_sqe(&ring, IORING_OP_READ_FIXED, env, other, PAGE, 0);
+	EXPECT(uapi_run(&ring), -EFAULT);
+	EXPECT(pattern_check(other, LEN, 0, 1), LEN);
+	close(env);
+}
+
 const struct uapi_case memfd_cases[] = {
 	{ "memfd_content", content, false },
 	{ "memfd_parts", parts, false },
@@ -415,5 +455,7 @@ const struct uapi_case memfd_cases[] = {
 	{ "memfd_charged", charged, false },
 	{ "memfd_dirty", dirty, false },
 	{ "memfd_layout_told", layout_told, false },
+	{ "memfd_appended", appended, false },
+	{ "memfd_only_names", only_names, false },
 	{ }
 };

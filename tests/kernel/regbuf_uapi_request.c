@@ -261,14 +261,52 @@ static void linked(void)
 	}
 }
 
-/* A registration that cannot go on: its last page is held back, see held.h. */
-static void start_held(struct io_uring *ring, struct held *held, __u64 user_data)
+/* A file is the one that it was when the request was submitted, whoever has its number later. */
+static void files(void)
 {
-	desc_t d;
+	char *mem = memory();
+	int fd = memfd_create("first", MFD_CLOEXEC), other, fds[2];
+	desc_t d = { .type = IO_REGBUF_TYPE_MEMFD, .memfd = fd, .size = LEN };
+	struct io_uring_sqe *sqe;
+	struct io_uring ring;
+	char c;
+
+	EXPECT(write(fd, mem, LEN), LEN);
+	EXPECT(pipe(fds), 0);
+	ring_of(&ring, 0);
+	sqe = uapi_sqe(&ring, IORING_OP_READ, fds[0], &c, 1, 0);
+	sqe->flags = IOSQE_IO_LINK;
+	sqe->user_data = 1;
+	update(&ring, &d, 1, 0, NULL)->user_data = 2;
+	EXPECT(io_uring_submit(&ring), 2);
+	close(fd);
+	other = memfd_create("second", MFD_CLOEXEC);
+	EXPECT(other, fd);
+	EXPECT(ftruncate(other, LEN), 0);
+	EXPECT(write(fds[1], "", 1), 1);
+	EXPECT(result_of(&ring, 1), 1);
+	EXPECT(result_of(&ring, 2), 1);
+	uapi_expect_content(&ring, 0, NULL, LEN, mem);
+	/* One that was none then */
+	d.memfd = 999;
+	EXPECT(run_update(&ring, &d, 1, 0, NULL), -EBADF);
+}
+
+/*
+ * A registration that cannot go on: its last page is held back, see held.h. @before, or NULL, is the
+ * buffer of another entry before it.
+ */
+static void start_held(struct io_uring *ring, struct held *held, const desc_t *before,
+		       __u64 user_data)
+{
+	desc_t d[2];
+	unsigned int nr = 0;
 
 	held_map(held, 4 * MIB + PAGE, true);
-	d = uaddr(held->addr, held->size);
-	update(ring, &d, 1, 0, NULL)->user_data = user_data;
+	if (before)
+		d[nr++] = *before;
+	d[nr++] = uaddr(held->addr, held->size);
+	update(ring, d, nr, 0, NULL)->user_data = user_data;
 	EXPECT(io_uring_submit(ring), 1);
 	for (unsigned int usec = 0; !held_reached(held, 0); usec += 1000) {
 		EXPECT_TRUE(usec < 10 * SOON_USEC);
@@ -306,7 +344,7 @@ static void cancelled(void)
 
 	ring_of(&ring, 0);
 	vmstat_start(&before);
-	start_held(&ring, &held, 1);
+	start_held(&ring, &held, NULL, 1);
 	update(&ring, &d, 1, 1, NULL)->user_data = 2;
 	EXPECT(io_uring_submit(&ring), 1);
 	/* Others do not wait for it. */
@@ -337,6 +375,7 @@ static void cancelled(void)
 static void stopped(void)
 {
 	char *mem = memory();
+	desc_t d = uaddr(mem, PAGE);
 	int status, fds[2];
 	pid_t pid;
 	char c;
@@ -348,12 +387,16 @@ static void stopped(void)
 		struct held held;
 
 		ring_of(&ring, 0);
-		start_held(&ring, &held, 1);
+		start_held(&ring, &held, &d, 1);
 		EXPECT(write(fds[1], "", 1), 1);
 		usleep(300000);
+		/* What was done before is not told to be all. */
+		uapi_sqe(&ring, IORING_OP_WRITE_FIXED, fds[1], mem, 1, 0);
+		EXPECT(uapi_run(&ring), -EFAULT);
 		held_give(&held, NULL);
-		EXPECT(result_of(&ring, 1), 1);
-		uapi_expect_content(&ring, 0, held.addr, PAGE, held.addr);
+		EXPECT(result_of(&ring, 1), 2);
+		uapi_expect_content(&ring, 0, mem, PAGE, mem);
+		uapi_expect_content(&ring, 1, held.addr, PAGE, held.addr);
 		exit(0);
 	}
 	EXPECT(read(fds[0], &c, 1), 1);
@@ -386,7 +429,7 @@ static void ends(bool killed)
 		struct held held;
 
 		ring_of(&ring, 0);
-		start_held(&ring, &held, 1);
+		start_held(&ring, &held, NULL, 1);
 		EXPECT(write(fds[1], "", 1), 1);
 		if (killed)
 			pause();
@@ -424,6 +467,7 @@ const struct uapi_case request_cases[] = {
 	{ "request_probed", probed, false },
 	{ "request_fields", fields, false },
 	{ "request_linked", linked, false },
+	{ "request_files", files, false },
 	{ "request_cancelled", cancelled, false },
 	{ "request_stopped", stopped, false },
 	{ "request_ring_ends", ring_ends, false },

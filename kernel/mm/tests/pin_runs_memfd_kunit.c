@@ -229,6 +229,42 @@ static void memfd_seals(struct kunit *test)
 	pin_memfd_end(file, 0);
 }
 
+/* Nobody may write over what a file has that is only appended to. */
+static void memfd_append(struct kunit *test)
+{
+	struct file *file = new_memfd(test);
+
+	inode_lock(file_inode(file));
+	inode_set_flags(file_inode(file), S_APPEND, S_APPEND);
+	inode_unlock(file_inode(file));
+	KUNIT_EXPECT_EQ(test, pin_memfd_begin(file, FOLL_WRITE), -EACCES);
+	KUNIT_EXPECT_EQ(test, pin_memfd_begin(file, 0), 0);
+	pin_memfd_end(file, 0);
+}
+
+/* One reference more would make the number of them negative. */
+static void memfd_references(struct kunit *test)
+{
+	struct file *file = new_memfd(test);
+	struct pin_runs runs;
+	struct folio *folio;
+	u64 buf[16];
+	int nr;
+
+	pin_runs_init(&runs, buf, sizeof(buf));
+	KUNIT_ASSERT_EQ(test, fault_in_memfd_runs(file, 0, 2, 0), 0);
+	folio = filemap_get_folio(file->f_mapping, 1);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(folio));
+	nr = INT_MAX - folio_ref_count(folio) + 1;
+	folio_ref_add(folio, nr);
+	KUNIT_EXPECT_EQ(test, pin_memfd_runs(file, 0, 2, 0, &runs), 1);
+	KUNIT_EXPECT_EQ(test, pin_memfd_runs(file, 1, 1, 0, &runs), -ENOMEM);
+	folio_ref_sub(folio, nr);
+	KUNIT_EXPECT_EQ(test, pin_memfd_runs(file, 1, 1, 0, &runs), 1);
+	folio_put(folio);
+	unpin_user_runs(&runs, UNPIN_CLEAN);
+}
+
 static struct kunit_case pin_runs_memfd_cases[] = {
 	KUNIT_CASE(memfd_same_chunks),
 	KUNIT_CASE(memfd_not_ready),
@@ -236,6 +272,8 @@ static struct kunit_case pin_runs_memfd_cases[] = {
 	KUNIT_CASE(memfd_locked),
 	KUNIT_CASE(memfd_dirty),
 	KUNIT_CASE(memfd_seals),
+	KUNIT_CASE(memfd_append),
+	KUNIT_CASE(memfd_references),
 	{}
 };
 
