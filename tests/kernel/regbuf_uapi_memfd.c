@@ -409,18 +409,18 @@ static void layout_told(void)
 /* Nobody may write over what such a file has, by whatever way. */
 static void appended(void)
 {
-	int fd = new_memfd(LEN, 0), append = FS_APPEND_FL;
+	int fd = memfd_new(LEN, 0), append = FS_APPEND_FL;
 	char *want = pattern(LEN, 1);
-	desc_t desc = range(fd, 0, LEN);
+	desc_t desc = memfd_range(fd, 0, LEN);
 	struct io_uring ring;
 
 	fill_file(fd, LEN, 1);
-	sparse_ring(&ring, 1);
+	uapi_sparse_ring(&ring, 1);
 	if (ioctl(fd, FS_IOC_SETFLAGS, &append))
 		skip("a file that is only appended to: %s", strerror(errno));
-	EXPECT(set(&ring, 0, desc), -EACCES);
+	EXPECT(memfd_set(&ring, 0, desc), -EACCES);
 	desc.flags = IO_REGBUF_READ_ONLY;
-	EXPECT(set(&ring, 0, desc), 1);
+	EXPECT(memfd_set(&ring, 0, desc), 1);
 	uapi_expect_content(&ring, 0, NULL, LEN, want);
 	free(want);
 }
@@ -429,15 +429,15 @@ static void appended(void)
 static void only_names(void)
 {
 	char *other = uapi_map(LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-	int fd = new_memfd(LEN, 0), env = open("/proc/self/environ", O_RDONLY | O_CLOEXEC);
-	desc_t desc = range(fd, 0, LEN);
+	int fd = memfd_new(LEN, 0), env = open("/proc/self/environ", O_RDONLY | O_CLOEXEC);
+	desc_t desc = memfd_range(fd, 0, LEN);
 	struct io_uring ring;
 
 	EXPECT_TRUE(env >= 0);
 	pattern_fill(other, LEN, 0, 1);
 	desc.uaddr = (uintptr_t)other;
-	sparse_ring(&ring, 1);
-	EXPECT(set(&ring, 0, desc), 1);
+	uapi_sparse_ring(&ring, 1);
+	EXPECT(memfd_set(&ring, 0, desc), 1);
 	uapi_sqe(&ring, IORING_OP_READ_FIXED, env, other, PAGE, 0);
 	EXPECT(uapi_run(&ring), -EFAULT);
 	EXPECT(pattern_check(other, LEN, 0, 1), LEN);
