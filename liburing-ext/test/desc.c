@@ -216,6 +216,26 @@ static void memfd_errors(void)
 	close(fd);
 }
 
+/* Of a file that is closed once it is submitted */
+static void memfd_by_request(void)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
+	struct io_uring_ext_desc d;
+	struct io_uring_cqe *cqe;
+	int fd = make_memfd();
+
+	CHECK_OK(io_uring_ext_desc_memfd(&d, &caps, fd, OFFSET, LEN, NULL, 0, &err), err);
+	CHECK_EQ(io_uring_ext_prep_update(sqe, &caps, 3, &d, NULL, 1, 0), 0);
+	CHECK_EQ(io_uring_submit(&ring), 1);
+	close(fd);
+	memset(&d, 0xff, sizeof(d));
+	CHECK_EQ(io_uring_wait_cqe(&ring, &cqe), 0);
+	CHECK_EQ(cqe->res, 1);
+	io_uring_cqe_seen(&ring, cqe);
+	CHECK_EQ(fixed(true, NULL, LEN, 3), LEN);
+	expect(NULL, LEN, 3);
+}
+
 /* Linked to a request that needs it; and what does the same where there are none. */
 static void by_request(void)
 {
@@ -261,6 +281,8 @@ static void by_request(void)
 	CHECK_EQ(read(pipe_fds[0], mem, PAGE), PAGE);
 	t_check_bytes(mem, PAGE, 0);
 	expect(mem + PAGE, PAGE, 0);
+	if (caps.flags & IO_URING_EXT_CAP_MEMFD)
+		memfd_by_request();
 }
 
 int main(void)

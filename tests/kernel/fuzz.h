@@ -336,7 +336,7 @@ int user_check(struct world *world, struct reason *why);
 struct entry entry_of(struct iovec iov, bool read_only);
 /* An iovec can say it all, unless @by_desc. */
 struct entry random_entry(struct world *world, struct op *op, bool by_desc);
-/* What was opened for them, once the kernel has seen it */
+/* What was opened for them, once the kernel has looked it up */
 void entries_close(const struct world *world, const struct entry *entries, unsigned int nr);
 void entries_descs(const struct entry *entries, unsigned int nr, struct uring_desc *descs);
 void entries_iovecs(const struct entry *entries, unsigned int nr, struct iovec *iov);

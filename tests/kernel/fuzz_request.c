@@ -37,6 +37,26 @@ static int submit(struct world *world, unsigned int ring, int nr, struct reason 
 	return ret == nr ? 0 : because(why, "submitting %d: %d", nr, ret);
 }
 
+/* With @nr requests in all. The kernel has looked up the files then. */
+static int submit_update(struct world *world, const struct update *update, int nr,
+			 struct reason *why)
+{
+	int ret = submit(world, update->ring, nr, why);
+
+	entries_close(world, update->entries, update->nr);
+	return ret;
+}
+
+static void prepare_cancel(struct world *world, const struct update *update)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&world->rings[update->ring].uring);
+
+	if (!sqe)
+		die("no free submission queue entry");
+	io_uring_prep_cancel64(sqe, UPDATE, 0);
+	io_uring_sqe_set_data64(sqe, OTHER);
+}
+
 /* Of the update, and of what there is beside it if @both */
 static int wait_for(struct world *world, unsigned int ring, bool both, int *results,
 		    struct reason *why)
@@ -101,7 +121,7 @@ static int do_request(struct world *world, struct op *op, struct reason *why)
 			return -1;
 		io_uring_sqe_set_data64(sqe, OTHER);
 	}
-	if (submit(world, update.ring, 1 + beside, why) ||
+	if (submit_update(world, &update, 1 + beside, why) ||
 	    wait_for(world, update.ring, beside, results, why) ||
 	    check_result("update", results[UPDATE], update.expected, why) ||
 	    update_done(world, &update, results[UPDATE], why))
@@ -162,7 +182,7 @@ static int do_link(struct world *world, struct op *op, struct reason *why)
 	if (!sqe)
 		return -1;
 	io_uring_sqe_set_data64(sqe, OTHER);
-	if (submit(world, update.ring, 2, why) ||
+	if (submit_update(world, &update, 2, why) ||
 	    wait_for(world, update.ring, true, results, why) ||
 	    check_result("update", results[UPDATE], update.expected, why) ||
 	    update_done(world, &update, results[UPDATE], why))
@@ -204,25 +224,23 @@ static int do_cancel(struct world *world, struct op *op, struct reason *why)
 	bool at_once = op_percent(op, 40);
 	unsigned int usec = op_below(op, 1500);
 	int results[RESULTS], ret;
-	struct io_uring_sqe *sqe;
 	struct update update;
 
 	ret = update_choose(world, op, true, &update, why);
 	if (ret)
 		return ret;
 	prepare(world, &update);
+	if (at_once)
+		prepare_cancel(world, &update);
+	if (submit_update(world, &update, 1 + at_once, why))
+		return -1;
 	if (!at_once) {
+		usleep(usec);
+		prepare_cancel(world, &update);
 		if (submit(world, update.ring, 1, why))
 			return -1;
-		usleep(usec);
 	}
-	sqe = io_uring_get_sqe(&world->rings[update.ring].uring);
-	if (!sqe)
-		die("no free submission queue entry");
-	io_uring_prep_cancel64(sqe, UPDATE, 0);
-	io_uring_sqe_set_data64(sqe, OTHER);
-	if (submit(world, update.ring, 1 + at_once, why) ||
-	    wait_for(world, update.ring, true, results, why) ||
+	if (wait_for(world, update.ring, true, results, why) ||
 	    check_cancelled(world, &update, results, why))
 		return -1;
 	return update_done(world, &update, results[UPDATE], why) ? -1 : DONE;
@@ -239,14 +257,12 @@ static int do_close(struct world *world, struct op *op, struct reason *why)
 	if (ret)
 		return ret;
 	prepare(world, &update);
-	if (submit(world, update.ring, 1, why))
+	if (submit_update(world, &update, 1, why))
 		return -1;
 	if (op_percent(op, 60))
 		usleep(op_below(op, 1500));
 	ring_close(world, &world->rings[update.ring]);
-	ret = user_check(world, why);
-	entries_close(world, update.entries, update.nr);
-	return ret;
+	return user_check(world, why);
 }
 
 int request_op(struct world *world, struct op *op, struct reason *why)

@@ -234,7 +234,6 @@ int update_done(struct world *world, const struct update *update, int result, st
 {
 	struct fuzz_ring *ring = &world->rings[update->ring];
 
-	entries_close(world, update->entries, update->nr);
 	if (result < (int)update->nr)
 		world->shared->stats.refused++;
 	for (int i = 0; i < result; i++) {
@@ -264,6 +263,7 @@ int update_op(struct world *world, struct op *op, struct reason *why)
 	entries_iovecs(update.entries, update.nr, iov);
 	ret = by_desc ? uring_update_descs(uring, update.off, update.descs, update.nr) :
 			uring_update(uring, update.off, iov, update.nr);
+	entries_close(world, update.entries, update.nr);
 	if (check_result("update", ret, update.expected, why))
 		return -1;
 	return update_done(world, &update, ret, why) ? -1 : DONE;

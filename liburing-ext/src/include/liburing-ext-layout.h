@@ -168,8 +168,8 @@ int io_uring_ext_desc_memory(struct io_uring_ext_desc *desc,
  * with whole pages, for plain offsets.  Other kernels need
  * IO_URING_EXT_DESC_MAPPED: they register the mapping, and the requests are the same.
  *
- * @memfd is the caller's, has to be open until an update with @desc is done, and may be
- * closed then.
+ * @memfd is the caller's, has to be open until an update with @desc is done, or is
+ * submitted as a request, and may be closed then.
  *
  * -EBADF       not an open file.
  * -EINVAL      not one of tmpfs or hugetlbfs, not all of it inside the file, @base and
