@@ -105,7 +105,8 @@ class Machine:
         self.qtest_path = self.dir / "qtest"
         if program == "qemu-system-x86_64":
             command += ["-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35",
-                        "-accel", "qtest", "-qtest", f"unix:{self.qtest_path},server=on,wait=off",
+                        "-accel", "qtest", "-qtest-log", "none",
+                        "-qtest", f"unix:{self.qtest_path},server=on,wait=off",
                         "-qmp", f"unix:{self.dir}/qmp,server=on,wait=off"]
         else:
             command += ["--chardev", f"socket,id=qmp,path={self.dir}/qmp,server=on,wait=off",
