@@ -28,6 +28,11 @@
  * A request in the new memory cannot be made before that memory is there, and
  * so not before the pool is marked.  The bottom half is for AioContexts that
  * sleep, and would keep the memory pinned until their next request.
+ *
+ * Those who registered memory need not hear that it goes: a block node is told
+ * by its parents, and has others than it had when the memory came.  So whoever
+ * unmaps memory says so here, too (RAM blocks do by their notifier), and it is
+ * unregistered then.  References that are left count for nothing.
  */
 #include "qemu/osdep.h"
 #include <liburing-ext.h>
@@ -35,7 +40,10 @@
 #include "qemu/lockable.h"
 #include "qemu/main-loop.h"
 #include "qemu/queue.h"
+#include "qemu/range.h"
 #include "qemu/thread.h"
+#include "exec/cpu-common.h"
+#include "exec/ramlist.h"
 #include "qapi/error.h"
 #include "block/aio-regbuf.h"
 #include "trace.h"
@@ -43,7 +51,7 @@
 struct AioRegbuf {
     void *host;
     size_t size;
-    int id;                         /* in the pool */
+    int id;                         /* in the pool, -1 if it has left that */
     unsigned refcount;
     QLIST_ENTRY(AioRegbuf) next;
 };
@@ -58,7 +66,7 @@ typedef struct AioRegbufRing {
 /* Made by the first user, and there until the process ends. */
 static struct io_uring_ext_pool *pool;
 
-/* Main thread only */
+/* What is in the pool; main thread only */
 static QLIST_HEAD(, AioRegbuf) regbufs = QLIST_HEAD_INITIALIZER(regbufs);
 
 /* Protects the list of rings; what is in one belongs to its thread. */
@@ -70,16 +78,30 @@ static void __attribute__((constructor)) aio_regbuf_init_lock(void)
     qemu_mutex_init(&rings_lock);
 }
 
+static void ram_block_removed(RAMBlockNotifier *n, void *host, size_t size,
+                              size_t max_size)
+{
+    aio_regbuf_unmapped(host, max_size);
+}
+
+static RAMBlockNotifier ram_notifier = {
+    .ram_block_removed = ram_block_removed,
+};
+
 bool aio_regbuf_init(Error **errp)
 {
     struct io_uring_ext_error err;
 
     GLOBAL_STATE_CODE();
 
-    if (!pool && io_uring_ext_pool_create(&pool, NULL, &err)) {
+    if (pool) {
+        return true;
+    }
+    if (io_uring_ext_pool_create(&pool, NULL, &err)) {
         error_setg(errp, "registered buffers are not available: %s", err.text);
         return false;
     }
+    ram_block_notifier_add(&ram_notifier);
     return true;
 }
 
@@ -118,16 +140,11 @@ AioRegbuf *aio_regbuf_get(void *host, size_t size, Error **errp)
     return buf;
 }
 
-void aio_regbuf_put(AioRegbuf *buf)
+/* Out of the pool, and so of the table: nobody gets it any more */
+static void regbuf_unregister(AioRegbuf *buf)
 {
     AioRegbufRing *ring;
     int ret;
-
-    GLOBAL_STATE_CODE();
-
-    if (--buf->refcount) {
-        return;
-    }
 
     ret = io_uring_ext_pool_remove(pool, buf->id);
     trace_aio_regbuf_unregister(buf->host, buf->size, buf->id, ret);
@@ -149,12 +166,39 @@ void aio_regbuf_put(AioRegbuf *buf)
     }
 
     QLIST_REMOVE(buf, next);
+    buf->id = -1;
+}
+
+void aio_regbuf_put(AioRegbuf *buf)
+{
+    GLOBAL_STATE_CODE();
+
+    if (--buf->refcount) {
+        return;
+    }
+    if (buf->id >= 0) {
+        regbuf_unregister(buf);
+    }
     g_free(buf);
+}
+
+void aio_regbuf_unmapped(void *host, size_t size)
+{
+    AioRegbuf *buf, *tmp;
+
+    GLOBAL_STATE_CODE();
+
+    QLIST_FOREACH_SAFE(buf, &regbufs, next, tmp) {
+        if (ranges_overlap((uintptr_t)buf->host, buf->size,
+                           (uintptr_t)host, size)) {
+            regbuf_unregister(buf);
+        }
+    }
 }
 
 bool aio_regbuf_matches(const AioRegbuf *buf, const void *host, size_t size)
 {
-    return buf->host == host && buf->size == size;
+    return buf->id >= 0 && buf->host == host && buf->size == size;
 }
 
 /* Returns the ring if it is up to date with the pool */

@@ -3,12 +3,15 @@
 
 import json
 import os
+import pty
 import re
+import select
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
+import tty
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
@@ -102,14 +105,19 @@ class Machine:
         self.qtest_path = self.dir / "qtest"
         if program == "qemu-system-x86_64":
             command += ["-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35",
-                        "-accel", "qtest", "-qtest", f"unix:{self.qtest_path},server=on,wait=off",
+                        "-accel", "qtest", "-qtest-log", "none",
+                        "-qtest", f"unix:{self.qtest_path},server=on,wait=off",
                         "-qmp", f"unix:{self.dir}/qmp,server=on,wait=off"]
         else:
             command += ["--chardev", f"socket,id=qmp,path={self.dir}/qmp,server=on,wait=off",
                         "--monitor", "chardev=qmp"]
+        # A terminal, or what is printed would be kept until the end
+        self.stdout, stdout = pty.openpty()
+        tty.setraw(stdout)
         with open(self.stderr_path, "w") as stderr:
             self.process = subprocess.Popen([*command, *map(str, args)], stdin=subprocess.DEVNULL,
-                                            stdout=stderr, stderr=stderr)
+                                            stdout=stdout, stderr=stderr)
+        os.close(stdout)
         self.qtest_lines = None
         try:
             self.qmp = Monitor(self.dir / "qmp", self.process)
@@ -131,6 +139,7 @@ class Machine:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        os.close(self.stdout)
         shutil.rmtree(self.dir)
 
     def stderr(self):
@@ -138,6 +147,16 @@ class Machine:
 
     def says(self, pattern):
         return re.search(pattern, self.stderr()) is not None
+
+    def io(self, node, command):
+        """What the monitor's qemu-io says to a read or a write; it does so on stdout."""
+        self.qmp.hmp(f'qemu-io {node} "{command}"')
+        text = ""
+        while not re.search(r"(ops; |failed: ).*\n", text):
+            if not select.select([self.stdout], [], [], 60)[0]:
+                break
+            text += os.read(self.stdout, 4096).decode(errors="replace")
+        return text
 
     def qtest(self, line):
         """A command of the qtest protocol: what a CPU would do."""

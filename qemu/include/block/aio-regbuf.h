@@ -38,8 +38,9 @@ bool aio_regbuf_init(Error **errp);
  * aio_regbuf_get: Register memory, or use what is registered already.
  *
  * The memory must stay mapped until the last user has called aio_regbuf_put(),
- * and must neither be discarded nor mapped anew.  It must be registered as a
- * whole: a range may not overlap another one unless it is the same.
+ * or until aio_regbuf_unmapped(), and must neither be discarded nor mapped anew.
+ * It must be registered as a whole: a range may not overlap another one unless
+ * it is the same.
  *
  * Returns: a reference, NULL on failure
  */
@@ -54,7 +55,15 @@ AioRegbuf *aio_regbuf_get(void *host, size_t size, Error **errp);
  */
 void aio_regbuf_put(AioRegbuf *buf);
 
-/** aio_regbuf_matches: Is this what the range was registered as? */
+/**
+ * aio_regbuf_unmapped: Unregister what is about to be unmapped, for everybody.
+ *
+ * References to it stay valid, but only to be given back.  RAM blocks need not
+ * call this.
+ */
+void aio_regbuf_unmapped(void *host, size_t size);
+
+/** aio_regbuf_matches: Is this what the range is registered as? */
 bool aio_regbuf_matches(const AioRegbuf *buf, const void *host, size_t size);
 
 /**
