@@ -311,7 +311,12 @@ extern struct page fuzz_pages[];
 #define folio_unlock(f)	do { } while (0)
 #define folio_has_pincount(f)	false
 #define folio_ref_count(f)	(((const struct page *)(f))->refs)
+typedef int atomic_t;
 #define atomic_sub(n, v)	(*(v) -= (n))
+#define atomic_inc(v)		(++*(v))
+#define atomic_dec_and_test(v)	(!--*(v))
+#define atomic_read(v)		(*(v))
+#define atomic_read_acquire(v)	(*(v))
 #define set_page_private(p, value)	((p)->private = (value))
 #define page_private(p)		((p)->private)
 
@@ -369,6 +374,7 @@ static inline void gup_pin_stat_flush(struct gup_pin_stat *stat)
 
 /* Tasks that are left to return to user space do not exist: see task_work_add(). */
 #define PF_KTHREAD		1u
+#define PF_IO_WORKER		2u
 struct mm_struct {
 	unsigned long pinned_vm;
 };
