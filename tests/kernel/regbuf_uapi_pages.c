@@ -20,19 +20,25 @@
 #define PAGE		(4 * KIB)
 #define LEN		(64 * KIB)
 #define THP_SETTING	"/sys/kernel/mm/transparent_hugepage/shmem_enabled"
+#define THP_DEFRAG	"/sys/kernel/mm/transparent_hugepage/defrag"
+#define COMPACT		"/proc/sys/vm/compact_memory"
 #define TMPFS		"/run/tmpfs"
 
 typedef struct io_uring_regbuf_desc desc_t;
 
+static void set_to(const char *path, const char *value)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	EXPECT_TRUE(fd >= 0);
+	EXPECT(write(fd, value, strlen(value)), strlen(value));
+	close(fd);
+}
+
 void memfd_folios(size_t size)
 {
 	/* Those of 64 KiB are for a file that grows by so much each time, see make(). */
-	const char *setting = size == 2 * MIB ? "always" : size > PAGE ? "within_size" : "never";
-	int fd = open(THP_SETTING, O_WRONLY | O_CLOEXEC);
-
-	EXPECT_TRUE(fd >= 0);
-	EXPECT(write(fd, setting, strlen(setting)), strlen(setting));
-	close(fd);
+	set_to(THP_SETTING, size == 2 * MIB ? "always" : size > PAGE ? "within_size" : "never");
 }
 
 /*
@@ -275,7 +281,7 @@ static size_t largest(void)
 	size_t size;
 
 	EXPECT(read_key("/proc/meminfo", "MemAvailable:", &kb), 0);
-	size = ALIGN_DOWN(kb / 4 * 3 * KIB, 16 * MIB);
+	size = ALIGN_DOWN(kb / 8 * 5 * KIB, 16 * MIB);
 	if (size <= GIB)
 		skip("only %llu KiB of memory", (unsigned long long)kb);
 	note("  %zu MiB", size / MIB);
@@ -286,9 +292,13 @@ static void large_of_folios(size_t page)
 {
 	int fd = memfd_new(0, MFD_ALLOW_SEALING);
 
+	/* Where other tests have been, there are no folios of this size without any effort. */
+	set_to(COMPACT, "1");
+	set_to(THP_DEFRAG, "always");
 	memfd_folios(page);
 	large(fd, largest(), page);
 	memfd_folios(PAGE);
+	set_to(THP_DEFRAG, "madvise");
 }
 
 static void large_4k(void)
