@@ -231,18 +231,20 @@ static void expect_file(int fd, size_t size, size_t step, size_t from, size_t to
  * a quarter punched, half cut off	what they had; the file has it no more
  * sealed against writing		-EBUSY, as long as there is one
  * sealed in its size			what is left is registered again, the hole is filled
+ *
+ * Unless all are of one page there may be fewer folios of that size than are asked for.
  */
-static void large(int fd, size_t size, size_t page)
+static void large(int fd, size_t size, size_t page, bool sure)
 {
-	const size_t half = size / 2, quarter = size / 4, step = page < MIB ? MIB : page;
+	const size_t each = sure ? page : 0, half = size / 2, quarter = size / 4, step = page < MIB ? MIB : page;
 	struct io_uring ring;
 
 	uapi_sparse_ring(&ring, 2);
 	make(fd, 0, half, page);
-	set_and_count(&ring, 0, memfd_range(fd, 0, half), page);
+	set_and_count(&ring, 0, memfd_range(fd, 0, half), each);
 	EXPECT(memfd_set(&ring, 1, memfd_range(fd, 0, size)), -EINVAL);
 	make(fd, half, size, page);
-	set_and_count(&ring, 1, memfd_range(fd, 0, size), page);
+	set_and_count(&ring, 1, memfd_range(fd, 0, size), each);
 	for (size_t at = 0; at < size; at += step)
 		write_mark(&ring, at < half ? 0 : 1, at, at + 1);
 	expect_marks(&ring, 1, size, step);
@@ -263,7 +265,7 @@ static void large(int fd, size_t size, size_t page)
 	/* The memory that only the buffers have is given back first. */
 	EXPECT(memfd_set(&ring, 1, (desc_t){ }), 1);
 	EXPECT(memfd_set(&ring, 0, (desc_t){ }), 1);
-	set_and_count(&ring, 1, memfd_range(fd, 0, half), page == 64 * KIB ? 0 : page);
+	set_and_count(&ring, 1, memfd_range(fd, 0, half), each);
 	for (size_t at = quarter / 2; at < quarter / 2 + quarter; at += step)
 		write_mark(&ring, 1, at, at + 1);
 	expect_marks(&ring, 1, half, step);
@@ -296,7 +298,7 @@ static void large_of_folios(size_t page)
 	set_to(COMPACT, "1");
 	set_to(THP_DEFRAG, "always");
 	memfd_folios(page);
-	large(fd, largest(), page);
+	large(fd, largest(), page, page == PAGE);
 	memfd_folios(PAGE);
 	set_to(THP_DEFRAG, "madvise");
 }
@@ -324,7 +326,8 @@ static void large_2m(void)
 	vmstat_read(&now);
 	if (now.huge_free[0] < 16)
 		skip("%llu huge pages of 2 MiB", (unsigned long long)now.huge_free[0]);
-	large(huge_memfd(MFD_HUGE_2MB, 0), ALIGN_DOWN(now.huge_free[0] / 2, 8) * 2 * MIB, 2 * MIB);
+	large(huge_memfd(MFD_HUGE_2MB, 0), ALIGN_DOWN(now.huge_free[0] / 2, 8) * 2 * MIB, 2 * MIB,
+	      true);
 }
 
 const struct uapi_case pages_cases[] = {

@@ -52,6 +52,7 @@ struct world {
 	struct slot table[SLOTS];
 	struct change change[2];
 	int pipe[2];
+	int linked_pipe[2][2];		/* one for each: nobody says which of them is done first */
 	int linked_res[2];
 	unsigned int tags_due, tags_seen;
 	__u64 next_tag;
@@ -124,8 +125,8 @@ static void start(struct world *w, unsigned int half)
 	c->running = true;
 	if (c->linked) {
 		sqe->flags = IOSQE_IO_LINK;
-		sqe = uapi_sqe(&w->ring, IORING_OP_WRITE_FIXED, w->pipe[1], c->after[0].addr, 1,
-			       c->first);
+		sqe = uapi_sqe(&w->ring, IORING_OP_WRITE_FIXED, w->linked_pipe[half][1],
+			       c->after[0].addr, 1, c->first);
 		sqe->user_data = half << 8 | LINKED;
 	}
 	EXPECT(io_uring_submit(&w->ring), 1 + c->linked);
@@ -176,7 +177,7 @@ static void one_completion(struct world *w, bool cancelled)
 		EXPECT(res, w->linked_res[half]);
 		w->change[half].linked = false;
 		if (res == 1) {
-			EXPECT(read(w->pipe[0], &byte, 1), 1);
+			EXPECT(read(w->linked_pipe[half][0], &byte, 1), 1);
 			EXPECT((unsigned char)byte, w->change[half].after[0].id);
 			nr_linked++;
 		}
@@ -247,6 +248,8 @@ static void sequence(bool leave)
 	EXPECT(io_uring_queue_init(32, &w.ring, flags[below(ARRAY_SIZE(flags))]), 0);
 	EXPECT(uapi_buffers(&w.ring, NULL, SLOTS, IORING_RSRC_REGISTER_SPARSE), 0);
 	EXPECT(pipe(w.pipe), 0);
+	EXPECT(pipe(w.linked_pipe[0]), 0);
+	EXPECT(pipe(w.linked_pipe[1]), 0);
 	for (unsigned int step = 1 + below(STEPS); step; step--) {
 		bool cancelled = below(2);
 
@@ -265,6 +268,10 @@ static void sequence(bool leave)
 	io_uring_queue_exit(&w.ring);
 	close(w.pipe[0]);
 	close(w.pipe[1]);
+	for (int half = 0; half < 2; half++) {
+		close(w.linked_pipe[half][0]);
+		close(w.linked_pipe[half][1]);
+	}
 }
 
 /* In a process that ends, or is killed, with updates that run */
