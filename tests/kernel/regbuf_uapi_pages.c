@@ -236,7 +236,8 @@ static void expect_file(int fd, size_t size, size_t step, size_t from, size_t to
  */
 static void large(int fd, size_t size, size_t page, bool sure)
 {
-	const size_t each = sure ? page : 0, half = size / 2, quarter = size / 4, step = page < MIB ? MIB : page;
+	const size_t half = size / 2, quarter = size / 4, step = page < MIB ? MIB : page;
+	const size_t each = sure ? page : 0;
 	struct io_uring ring;
 
 	uapi_sparse_ring(&ring, 2);
