@@ -105,9 +105,11 @@ void io_buffers_update_cleanup(struct io_kiocb *req)
 	kvfree(up->descs);
 }
 
+/* By somebody, or by the end of the task, which does not tell each request. */
 static bool io_buffers_update_cancelled(struct io_kiocb *req)
 {
-	return atomic_read(&req->work.flags) & IO_WQ_WORK_CANCEL;
+	return atomic_read(&req->work.flags) & IO_WQ_WORK_CANCEL ||
+	       io_wq_worker_stopped();
 }
 
 /*
