@@ -213,6 +213,24 @@ struct gup_out {
 	bool			ask_vma;
 };
 
+/* Set in the id of a zone whose folios have to be asked about */
+#define GUP_ZONE_ASK	BIT(30)
+
+bool gup_out_zone_allowed(struct gup_out *out, struct folio *folio,
+			  int zone_id, unsigned int flags);
+
+/* The same, for what most often is between two nodes, or in one pageblock */
+static __always_inline bool gup_out_allowed(struct gup_out *out,
+					    struct folio *folio, int zone_id,
+					    unsigned int flags)
+{
+	if (out->pinned.zone.id == (zone_id | GUP_ZONE_ASK) &&
+	    folio_pfn(folio) >> pageblock_order == out->block)
+		return true;
+	return gup_pin_stat_back(&out->pinned, zone_id) ||
+	       gup_out_zone_allowed(out, folio, zone_id, flags);
+}
+
 #ifdef CONFIG_PIN_RUNS_KUNIT_TEST
 /*
  * Leaf entries that GUP-fast has taken, and the most that it has taken with

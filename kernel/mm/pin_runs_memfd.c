@@ -83,51 +83,88 @@ void pin_memfd_end(struct file *file, unsigned int gup_flags)
  * cleans it and takes it out of the page cache. He has seen ours, or it is still
  * locked, or it is gone: the caller looks at the page cache after this.
  */
-static bool memfd_folio_is_ready(struct folio *folio)
+static bool memfd_folio_is_ready(struct folio *folio, struct gup_out *out)
 {
+	int zone_id = page_zone_id(&folio->page);
+
 	/* fallocate() leaves pages that nobody has cleared yet. */
 	return !folio_test_locked(folio) && folio_test_uptodate(folio) &&
-	       folio_is_longterm_pinnable(folio) &&
+	       (out->pinned.zone.id == zone_id ||
+		gup_out_allowed(out, folio, zone_id, FOLL_LONGTERM)) &&
 	       !folio_contain_hwpoisoned_page(folio) &&
 	       !arch_make_folio_accessible(folio);
 }
 
-/* Make a reference so many pins. */
-static void memfd_folio_pin(struct folio *folio, unsigned long pins,
-			    unsigned int gup_flags, struct gup_pin_stat *pinned)
+/*
+ * How many of these pages of a folio that has a reference does the chunk take?
+ * The reference becomes the pins that they need, or is put.
+ */
+static unsigned long pin_memfd_large(struct folio *folio, unsigned long pfn,
+				     unsigned long nr, struct gup_out *out)
 {
-	if (folio_has_pincount(folio)) {
-		folio_ref_add(folio, pins - 1);
-		atomic_add(pins, &folio->_pincount);
-	} else {
-		folio_ref_add(folio, pins * GUP_PIN_COUNTING_BIAS - 1);
+	struct run_builder *b = &out->builder;
+	unsigned long end = folio_end_pfn(folio);
+	unsigned long pins;
+
+	nr = min3(nr, end - pfn, run_builder_reach(b, pfn));
+	if (!run_builder_ask(b, b->most)) {
+		unsigned long fits = run_builder_fits(b, pfn, nr, b->most);
+
+		out->full = fits < nr;
+		nr = fits;
 	}
-	gup_pin_stat_add(pinned, folio, pins);
-	if (gup_flags & FOLL_WRITE && !folio_test_dirty(folio))
-		folio_mark_dirty(folio);
+	pins = b->runs.per_page ? nr : nr && !run_builder_continues(b, pfn);
+	if (pins) {
+		if (pins > 1)
+			folio_ref_add(folio, pins - 1);
+		atomic_add(pins, &folio->_pincount);
+		out->pinned.zone.nr += pins;
+	} else {
+		folio_put(folio);
+	}
+	if (nr)
+		run_builder_add(b, pfn, nr, end);
+	return nr;
+}
+
+/* The same for a folio of one page, which has the references of a pin */
+static unsigned long pin_memfd_small(struct folio *folio, unsigned long pfn,
+				     struct gup_out *out)
+{
+	struct run_builder *b = &out->builder;
+
+	if (!run_builder_ask(b, b->least) &&
+	    !run_builder_fits(b, pfn, 1, b->least)) {
+		out->full = true;
+		folio_put_refs(folio, GUP_PIN_COUNTING_BIAS);
+		return 0;
+	}
+	out->pinned.zone.nr++;
+	run_builder_add_small(b, pfn);
+	return 1;
 }
 
 /*
  * Pin what is there and ready from @index on, as much as the budget of a section
- * allows. Returns how many pages it was; @error if something else ended it than
- * a page that is not ready.
+ * allows. Returns how many pages it was; -ENOMEM in @error if what ended it is a
+ * folio that has as many references as it may have.
  */
 static unsigned long pin_memfd_section(struct address_space *mapping,
 				       pgoff_t index, pgoff_t end,
 				       unsigned int gup_flags,
-				       struct run_builder *b, long *error)
+				       struct gup_out *out, long *error)
 {
 	unsigned int budget = GUP_SECTION_ENTRIES;
 	XA_STATE(xas, &mapping->i_pages, index);
-	struct gup_pin_stat pinned;
 	pgoff_t first = index;
 	struct folio *folio;
 
-	gup_pin_stat_init(&pinned, NR_FOLL_PIN_ACQUIRED);
+	gup_pin_stat_init(&out->pinned, NR_FOLL_PIN_ACQUIRED);
 	rcu_read_lock();
 	for (folio = xas_load(&xas); index < end && budget; folio = xas_next(&xas)) {
-		unsigned long nr, fit, pfn, pins;
-		bool ready;
+		unsigned long nr, pfn;
+		bool large, ready;
+		int refs;
 
 		if (xas_retry(&xas, folio))
 			continue;
@@ -138,43 +175,44 @@ static unsigned long pin_memfd_section(struct address_space *mapping,
 			*error = -ENOMEM;
 			break;
 		}
-		if (!folio_try_get(folio)) {
+		/*
+		 * References and pins of a folio of one page are one number, and
+		 * one atomic operation.
+		 */
+		large = PageHead(&folio->page);
+		refs = large ? 1 : GUP_PIN_COUNTING_BIAS;
+		if (!folio_ref_try_add(folio, refs)) {
 			xas_reset(&xas);
 			continue;
 		}
-		ready = memfd_folio_is_ready(folio);
-		if (unlikely(folio != xas_reload(&xas))) {
-			folio_put(folio);
+		ready = memfd_folio_is_ready(folio, out);
+		if (unlikely(folio != xas_reload(&xas) ||
+			     folio_test_large(folio) != large)) {
+			folio_put_refs(folio, refs);
 			xas_reset(&xas);
 			continue;
+		}
+		if (!ready) {
+			folio_put_refs(folio, refs);
+			break;
 		}
 
 		pfn = folio_pfn(folio) + (index - folio->index);
-		nr = min(min(folio_next_index(folio), end) - index,
-			 run_builder_reach(b, pfn));
-		fit = nr;
-		if (ready && !run_builder_ask(b, b->most))
-			fit = run_builder_fits(b, pfn, nr, b->most);
-		if (fit < nr)
-			*error = -ENOSPC;
-		if (!ready || !fit) {
-			folio_put(folio);
-			break;
-		}
-		pins = b->runs.per_page ? fit : !run_builder_continues(b, pfn);
-		if (pins)
-			memfd_folio_pin(folio, pins, gup_flags, &pinned);
+		if (large)
+			nr = pin_memfd_large(folio, pfn, end - index, out);
 		else
-			folio_put(folio);
-		run_builder_add(b, pfn, fit, folio_end_pfn(folio));
-		index += fit;
-		budget--;
-		if (*error)
+			nr = pin_memfd_small(folio, pfn, out);
+		if (nr && gup_flags & FOLL_WRITE && !folio_test_dirty(folio))
+			folio_mark_dirty(folio);
+		index += nr;
+		if (out->full)
 			break;
-		xas_advance(&xas, index - 1);
+		budget--;
+		if (large)
+			xas_advance(&xas, index - 1);
 	}
 	rcu_read_unlock();
-	gup_pin_stat_flush(&pinned);
+	gup_pin_stat_flush(&out->pinned);
 	return index - first;
 }
 
@@ -200,15 +238,16 @@ long pin_memfd_runs(struct file *file, pgoff_t index, unsigned long nr_pages,
 {
 	struct address_space *mapping = file->f_mapping;
 	pgoff_t end = index + nr_pages, at = index;
-	struct run_builder b;
+	struct gup_out out __uninitialized;
 	long ret = 0;
 
 	if (end < index ||
 	    end > DIV_ROUND_UP_ULL(i_size_read(mapping->host), PAGE_SIZE))
 		return -EINVAL;
 
-	run_builder_resume(&b, runs, nr_pages);
-	while (at < end) {
+	run_builder_resume(&out.builder, runs, nr_pages);
+	out.full = false;
+	while (!ret && at < end) {
 		unsigned long nr;
 
 		if (gup_signal_pending(gup_flags)) {
@@ -216,17 +255,15 @@ long pin_memfd_runs(struct file *file, pgoff_t index, unsigned long nr_pages,
 			break;
 		}
 		cond_resched();
-		nr = pin_memfd_section(mapping, at, end, gup_flags, &b, &ret);
+		nr = pin_memfd_section(mapping, at, end, gup_flags, &out, &ret);
 		at += nr;
-		if (ret)
-			break;
-		if (!nr) {
+		if (out.full)
+			ret = -ENOSPC;
+		else if (!ret && !nr)
 			ret = -EAGAIN;
-			break;
-		}
 	}
-	run_builder_close(&b);
-	*runs = b.runs;
+	run_builder_close(&out.builder);
+	*runs = out.builder.runs;
 	return at > index ? at - index : ret;
 }
 

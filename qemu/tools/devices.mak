@@ -16,7 +16,7 @@ CONFIG_VIRTIO_MEM=y
 CONFIG_VHOST_USER_BLK=y
 CONFIG_PCIE_PORT=y
 CONFIG_VIRTIO_SERIAL=y
-# hw/acpi/cxl.c, which q35 brings, does not link without
+# hw/acpi/cxl.c, which q35 brings, does not link without these
 CONFIG_PXB=y
 CONFIG_CXL=y
-CONFIG_CXL_MEM_DEVICE=n
+CONFIG_CXL_MEM_DEVICE=y

@@ -340,8 +340,20 @@ enum node_stat_item {
 
 struct gup_pin_stat {
 	enum node_stat_item item;
-	long nr;
+	struct {
+		int id;
+		long nr;
+	} zone;
 };
+
+/* There is one zone, and what asks for others is compiled only. */
+#define pageblock_order		9
+#define BIT(nr)			(1UL << (nr))
+
+static inline bool gup_pin_stat_back(struct gup_pin_stat *stat, int zone_id)
+{
+	return stat->zone.id == zone_id;
+}
 
 extern long fuzz_stats[FUZZ_NR_STATS];
 
@@ -353,13 +365,13 @@ static inline void gup_pin_stat_init(struct gup_pin_stat *stat, enum node_stat_i
 static inline void gup_pin_stat_add(struct gup_pin_stat *stat, const struct folio *folio, long nr)
 {
 	(void)folio;
-	stat->nr += nr;
+	stat->zone.nr += nr;
 }
 
 static inline void gup_pin_stat_flush(struct gup_pin_stat *stat)
 {
-	fuzz_stats[stat->item] += stat->nr;
-	stat->nr = 0;
+	fuzz_stats[stat->item] += stat->zone.nr;
+	stat->zone.nr = 0;
 }
 
 #define FOLL_WRITE		1u

@@ -377,10 +377,11 @@ static struct cost cost_of(desc_t desc)
 	return cost;
 }
 
+/* What a call may cost more for a file that has to be found and asked, whatever its size */
+#define OF_A_FILE	400
+
 /*
- * What it saves is the mapping. A page costs more to look up in the page cache than next to
- * others in a page table, so that registering alone is no measure for folios that are mapped by
- * one entry: both are told.
+ * Besides the mapping, which is saved, a run costs no more than one that is found in page tables.
  */
 static void cost(int fd, size_t size, size_t page)
 {
@@ -408,7 +409,7 @@ static void cost(int fd, size_t size, size_t page)
 	     (double)mapped.insn / (double)(size / page), (unsigned long long)mapped.pins, mapping);
 	EXPECT(memfd.pins, size / page);
 	EXPECT_TRUE(memfd.pins <= mapped.pins);
-	EXPECT_TRUE(memfd.insn <= mapping + mapped.insn);
+	EXPECT_TRUE(memfd.insn <= mapped.insn + OF_A_FILE);
 	close(fd);
 }
 
