@@ -64,13 +64,18 @@ static uint64_t pins(void)
 	return now.pin_acquired - now.pin_released;
 }
 
-/* Into the slot, without a page table, with as many pins as there are runs, of @page unless 0 */
+/*
+ * Into the slot, with nothing mapped and no page table (which alone would not tell: 64 MiB of
+ * huge pages need none that is not there), with as many pins as there are runs, of @page unless 0
+ */
 static void set_and_count(struct io_uring *ring, unsigned int slot, desc_t desc, size_t page)
 {
-	uint64_t tables = uapi_status_kb("VmPTE:"), before = pins();
+	uint64_t mapped = uapi_status_kb("VmSize:"), tables = uapi_status_kb("VmPTE:");
 	struct io_uring_buffer_layout l;
+	uint64_t before = pins();
 
 	EXPECT(memfd_set(ring, slot, desc), 1);
+	EXPECT(uapi_status_kb("VmSize:"), mapped);
 	EXPECT(uapi_status_kb("VmPTE:"), tables);
 	uapi_layout(ring, slot, &l);
 	EXPECT(pins() - before, l.nr_runs);
