@@ -549,58 +549,6 @@ next:
 	return addr > start ? (addr - start) >> PAGE_SHIFT : ret;
 }
 
-static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
-			    unsigned int gup_flags, gfp_t gfp,
-			    struct pin_runs *runs)
-{
-	const unsigned int allowed = FOLL_WRITE | FOLL_LONGTERM | FOLL_FORCE |
-				     FOLL_NOFAULT | FOLL_PCI_P2PDMA |
-				     FOLL_HONOR_NUMA_FAULT |
-				     FOLL_INTERRUPTIBLE;
-	struct gup_out out __uninitialized;
-	struct run_mark mark = { };
-	unsigned long len, end;
-	bool ok;
-
-	if (WARN_ON_ONCE(gup_flags & ~(allowed | FOLL_FAST_ONLY)) ||
-	    WARN_ON_ONCE((gup_flags & FOLL_LONGTERM) &&
-			 (gup_flags & FOLL_PCI_P2PDMA)))
-		return -EINVAL;
-
-	start = untagged_addr(start) & PAGE_MASK;
-	if (check_shl_overflow(nr_pages, PAGE_SHIFT, &len) ||
-	    check_add_overflow(start, len, &end))
-		return -EOVERFLOW;
-	if (end > TASK_SIZE_MAX)
-		return -EFAULT;
-	if (!nr_pages)
-		return 0;
-
-	if (!(gup_flags & FOLL_FAST_ONLY))
-		might_lock_read(&current->mm->mmap_lock);
-	/* For long it may be much, and one of many calls. */
-	if (gup_flags & FOLL_LONGTERM && gup_signal_pending(gup_flags))
-		return -EINTR;
-	gup_flags |= FOLL_PIN;
-
-	run_builder_resume(&out.builder, runs, nr_pages);
-	if (unlikely(runs->nr))
-		run_builder_mark(&out.builder, &mark);
-	out.no_cow = false;
-	out.ask_vma = false;
-	gup_out_begin_section(&out);
-	/* Most often that is all there is to do. */
-	ok = gup_fast_section(start, end, gup_flags, &out);
-	if (unlikely(!ok || out.nr != nr_pages))
-		nr_pages = pin_runs_rest(&out, &mark, ok, start, end, gup_flags,
-					 gfp);
-	run_builder_close(&out.builder);
-	runs->nr = out.builder.runs.nr;
-	runs->nr_sizes = out.builder.runs.nr_sizes;
-
-	return nr_pages;
-}
-
 /**
  * pin_user_runs_fast() - pin user memory as runs of folio pages
  * @start: user address, any address in the first page
@@ -650,7 +598,55 @@ static long __pin_user_runs(unsigned long start, unsigned long nr_pages,
 long pin_user_runs_fast(unsigned long start, unsigned long nr_pages,
 			unsigned int gup_flags, gfp_t gfp, struct pin_runs *runs)
 {
-	return __pin_user_runs(start, nr_pages, gup_flags, gfp, runs);
+	const unsigned int allowed = FOLL_WRITE | FOLL_LONGTERM | FOLL_FORCE |
+				     FOLL_NOFAULT | FOLL_PCI_P2PDMA |
+				     FOLL_HONOR_NUMA_FAULT |
+				     FOLL_INTERRUPTIBLE | FOLL_FAST_ONLY;
+	struct gup_out out __uninitialized;
+	struct run_mark mark __uninitialized;
+	unsigned long len, end;
+	bool ok;
+
+	if (WARN_ON_ONCE(gup_flags & ~allowed) ||
+	    WARN_ON_ONCE((gup_flags & FOLL_LONGTERM) &&
+			 (gup_flags & FOLL_PCI_P2PDMA)))
+		return -EINVAL;
+
+	start = untagged_addr(start) & PAGE_MASK;
+	if (check_shl_overflow(nr_pages, PAGE_SHIFT, &len) ||
+	    check_add_overflow(start, len, &end))
+		return -EOVERFLOW;
+	if (end > TASK_SIZE_MAX)
+		return -EFAULT;
+	if (!nr_pages)
+		return 0;
+
+	if (!(gup_flags & FOLL_FAST_ONLY))
+		might_lock_read(&current->mm->mmap_lock);
+	/* For long it may be much, and one of many calls. */
+	if (gup_flags & FOLL_LONGTERM && gup_signal_pending(gup_flags))
+		return -EINTR;
+	gup_flags |= FOLL_PIN;
+
+	run_builder_resume(&out.builder, runs, nr_pages);
+	if (unlikely(runs->nr))
+		run_builder_mark(&out.builder, &mark);
+	out.no_cow = false;
+	out.ask_vma = false;
+	gup_out_begin_section(&out);
+	/* Most often that is all there is to do. */
+	ok = gup_fast_section(start, end, gup_flags, &out);
+	if (unlikely(!ok || out.nr != nr_pages)) {
+		if (!runs->nr)
+			mark = (struct run_mark){ };
+		nr_pages = pin_runs_rest(&out, &mark, ok, start, end, gup_flags,
+					 gfp);
+	}
+	run_builder_close(&out.builder);
+	runs->nr = out.builder.runs.nr;
+	runs->nr_sizes = out.builder.runs.nr_sizes;
+
+	return nr_pages;
 }
 EXPORT_SYMBOL_GPL(pin_user_runs_fast);
 
@@ -671,8 +667,8 @@ EXPORT_SYMBOL_GPL(pin_user_runs_fast);
 long pin_user_runs_fast_only(unsigned long start, unsigned long nr_pages,
 			     unsigned int gup_flags, struct pin_runs *runs)
 {
-	return __pin_user_runs(start, nr_pages, gup_flags | FOLL_FAST_ONLY, 0,
-			       runs);
+	return pin_user_runs_fast(start, nr_pages, gup_flags | FOLL_FAST_ONLY,
+				  0, runs);
 }
 
 /**

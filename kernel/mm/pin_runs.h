@@ -64,7 +64,8 @@ static inline void run_builder_init(struct run_builder *b,
 	b->least = pin_run_bytes(runs->format, 0, 1);
 	b->most = b->least + (runs->format == PIN_RUNS_PFN ? sizeof(u32) : 0);
 	b->max_pages = pin_run_max_pages(runs->format);
-	b->room = pin_runs_room(runs);
+	/* Nearly always, the chunk is empty. */
+	b->room = likely(!runs->nr) ? runs->bytes : pin_runs_room(runs);
 }
 
 static inline void run_builder_mark(const struct run_builder *b,
