@@ -203,13 +203,31 @@ static void check_thp(void)
 	}
 }
 
+/* Free 2M huge pages that nobody reserved, where /sys is not mounted: those of the default size */
+static size_t free_huge_of_proc(void)
+{
+	size_t n = 0, resv = 0, size = 0;
+	char line[128];
+	FILE *f = fopen("/proc/meminfo", "r");
+
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof(line), f)) {
+		(void)!sscanf(line, "HugePages_Free: %zu", &n);
+		(void)!sscanf(line, "HugePages_Rsvd: %zu", &resv);
+		(void)!sscanf(line, "Hugepagesize: %zu", &size);
+	}
+	fclose(f);
+	return size == 2048 ? n - resv : 0;
+}
+
 static size_t free_huge(void)
 {
 	size_t n = 0, resv = 0;
 	FILE *f = fopen("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "r");
 
 	if (!f)
-		return 0;
+		return free_huge_of_proc();
 	CHECK_EQ(fscanf(f, "%zu", &n), 1);
 	fclose(f);
 	f = fopen("/sys/kernel/mm/hugepages/hugepages-2048kB/resv_hugepages", "r");

@@ -3,7 +3,7 @@
 # The devices of the emulator that is built for tests: a machine with disks, and
 # memory that comes, goes and is discarded.
 CONFIG_ISAPC=n
-CONFIG_I440FX=n
+CONFIG_I440FX=y
 CONFIG_MICROVM=n
 CONFIG_NITRO_ENCLAVE=n
 CONFIG_Q35=y
