@@ -114,14 +114,16 @@ static unsigned long pin_memfd_large(struct folio *folio, unsigned long pfn,
 		nr = fits;
 	}
 	pins = b->runs.per_page ? nr : nr && !run_builder_continues(b, pfn);
-	if (pins) {
+	if (!pins) {
+		folio_put(folio);
+	} else if (folio_has_pincount(folio)) {
 		if (pins > 1)
 			folio_ref_add(folio, pins - 1);
 		atomic_add(pins, &folio->_pincount);
-		out->pinned.zone.nr += pins;
 	} else {
-		folio_put(folio);
+		folio_ref_add(folio, pins * GUP_PIN_COUNTING_BIAS - 1);
 	}
+	out->pinned.zone.nr += pins;
 	if (nr)
 		run_builder_add(b, pfn, nr, end);
 	return nr;
