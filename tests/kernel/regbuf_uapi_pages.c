@@ -7,12 +7,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/memfd.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "folios.h"
 #include "pattern.h"
 #include "regbuf_uapi.h"
 #include "vmstat.h"
@@ -175,6 +177,79 @@ static void of_2m(void)
 static void of_1g(void)
 {
 	of_hugetlb(MFD_HUGE_1GB, GIB, GIB);
+}
+
+/* The page frames from *start to *end are those of ZONE_MOVABLE, if there is one. */
+static void movable_zone(uint64_t *start, uint64_t *end)
+{
+	FILE *file = fopen("/proc/zoneinfo", "re");
+	uint64_t spanned = 0;
+	bool here = false;
+	char line[256];
+
+	*start = 0;
+	EXPECT_TRUE(file);
+	while (fgets(line, sizeof(line), file)) {
+		if (!strncmp(line, "Node", 4))
+			here = strstr(line, "Movable");
+		if (here) {
+			(void)!sscanf(line, " spanned %lu", &spanned);
+			(void)!sscanf(line, " start_pfn: %lu", start);
+		}
+	}
+	fclose(file);
+	*end = *start + spanned;
+}
+
+static size_t nr_movable(const char *mem, size_t size)
+{
+	static struct page_folio pages[4 * MIB / PAGE];
+	struct folio_source source;
+	uint64_t start, end;
+	struct reason why;
+	size_t nr = 0;
+
+	movable_zone(&start, &end);
+	if (folios_open(&source, &why) || folios_read(&source, mem, pages, size / PAGE, &why))
+		fail("%s", why.text);
+	folios_close(&source);
+	for (size_t i = 0; i < size / PAGE; i++)
+		nr += pages[i].head >= start && pages[i].head < end;
+	return nr;
+}
+
+/* What has to stay movable is moved before it is pinned, and has what it had. */
+static void of_movable(size_t page)
+{
+	const size_t size = 4 * MIB;
+	struct io_uring ring;
+	int fd = memfd_new(0, 0);
+	char *mem;
+
+	memfd_folios(page);
+	make(fd, 0, size, page);
+	mem = uapi_map(size, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+	pattern_fill(mem, size, 0, 1);
+	memfd_folios(PAGE);
+	if (!nr_movable(mem, size))
+		skip("no movable memory: boot with movablecore=");
+	uapi_sparse_ring(&ring, 1);
+	EXPECT(memfd_set(&ring, 0, memfd_range(fd, 0, size)), 1);
+	EXPECT(pattern_check(mem, size, 0, 1), size);
+	EXPECT(nr_movable(mem, size), 0);
+	io_uring_queue_exit(&ring);
+	EXPECT(munmap(mem, size), 0);
+	close(fd);
+}
+
+static void of_movable_4k(void)
+{
+	of_movable(PAGE);
+}
+
+static void of_movable_thp(void)
+{
+	of_movable(2 * MIB);
 }
 
 /* --- as large as the guest allows, and the file changes under it ----------------------- */
@@ -343,6 +418,8 @@ const struct uapi_case pages_cases[] = {
 	{ "memfd_tmpfs", of_tmpfs, false },
 	{ "memfd_hugetlb_2m", of_2m, false },
 	{ "memfd_hugetlb_1g", of_1g, false },
+	{ "memfd_movable_4k", of_movable_4k, false },
+	{ "memfd_movable_thp", of_movable_thp, false },
 	{ "memfd_large_4k", large_4k, false },
 	{ "memfd_large_64k", large_64k, false },
 	{ "memfd_large_thp", large_thp, false },
