@@ -223,10 +223,11 @@ static int run_case(const struct uapi_case *c)
 
 static void usage(void)
 {
-	fputs("usage: regbuf_uapi --expect patched|stock --fs-device DEVICE [--icount SHIFT]"
-	      " [PATTERN...]\n\n"
+	fputs("usage: regbuf_uapi --expect patched|stock --fs-device DEVICE\n"
+	      "                   [--icount SHIFT | --movable] [PATTERN...]\n\n"
 	      "DEVICE has an ext4 that is mounted on " MNT ". With --icount it is the cases that\n"
-	      "count instructions, in a guest of \"qemu -icount shift=SHIFT\" with one CPU.\n", stderr);
+	      "count instructions, in a guest of \"qemu -icount shift=SHIFT\" with one CPU; with\n"
+	      "--movable those that need ZONE_MOVABLE, in a guest with movablecore=256M.\n", stderr);
 	exit(2);
 }
 
@@ -246,11 +247,13 @@ int main(int argc, char **argv)
 		{ "expect", required_argument, NULL, 'e' },
 		{ "fs-device", required_argument, NULL, 'f' },
 		{ "icount", required_argument, NULL, 'i' },
+		{ "movable", no_argument, NULL, 'm' },
 		{ }
 	};
 	const struct uapi_case *tables[] = { stock_cases, desc_cases, memfd_cases, pages_cases,
 					     request_cases, random_cases, readonly_cases, tell_cases,
-					     cost_cases };
+					     cost_cases, movable_cases };
+	const struct uapi_case *alone = NULL;
 	unsigned int passed = 0, failed = 0, skipped = 0;
 	const char *expect = "", *device = NULL;
 	bool stock;
@@ -262,7 +265,9 @@ int main(int argc, char **argv)
 		else if (opt == 'f')
 			device = optarg;
 		else if (opt == 'i')
-			uapi_icount = atoi(optarg);
+			alone = cost_cases, uapi_icount = atoi(optarg);
+		else if (opt == 'm')
+			alone = movable_cases;
 		else
 			usage();
 	}
@@ -278,7 +283,8 @@ int main(int argc, char **argv)
 			int ret;
 
 			/* stock_cases stand for all that stock does not have. */
-			if ((tables[i] == cost_cases) != (uapi_icount >= 0) ||
+			if ((alone ? tables[i] != alone : tables[i] == cost_cases ||
+							  tables[i] == movable_cases) ||
 			    (stock ? !c->stock : tables[i] == stock_cases) ||
 			    !wanted(c->name, argv + optind))
 				continue;

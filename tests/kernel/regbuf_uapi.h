@@ -30,6 +30,7 @@ extern const struct uapi_case desc_cases[], memfd_cases[], pages_cases[], reques
 	random_cases[], readonly_cases[], tell_cases[];
 /* Those that count instructions, for a guest that tells them by its clock */
 extern const struct uapi_case cost_cases[];
+extern const struct uapi_case movable_cases[];
 /* An instruction is 2^icount ns; -1: nobody counts */
 extern int uapi_icount;
 extern const struct uapi_case stock_cases[];

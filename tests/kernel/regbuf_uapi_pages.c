@@ -231,8 +231,7 @@ static void of_movable(size_t page)
 	mem = uapi_map(size, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
 	pattern_fill(mem, size, 0, 1);
 	memfd_folios(PAGE);
-	if (!nr_movable(mem, size))
-		skip("no movable memory: boot with movablecore=");
+	EXPECT_TRUE(nr_movable(mem, size) > 0);
 	uapi_sparse_ring(&ring, 1);
 	EXPECT(memfd_set(&ring, 0, memfd_range(fd, 0, size)), 1);
 	EXPECT(pattern_check(mem, size, 0, 1), size);
@@ -418,12 +417,16 @@ const struct uapi_case pages_cases[] = {
 	{ "memfd_tmpfs", of_tmpfs, false },
 	{ "memfd_hugetlb_2m", of_2m, false },
 	{ "memfd_hugetlb_1g", of_1g, false },
-	{ "memfd_movable_4k", of_movable_4k, false },
-	{ "memfd_movable_thp", of_movable_thp, false },
 	{ "memfd_large_4k", large_4k, false },
 	{ "memfd_large_64k", large_64k, false },
 	{ "memfd_large_thp", large_thp, false },
 	{ "memfd_large_hugetlb", large_2m, false },
+	{ }
+};
+
+const struct uapi_case movable_cases[] = {
+	{ "memfd_movable_4k", of_movable_4k, false },
+	{ "memfd_movable_thp", of_movable_thp, false },
 	{ }
 };
 
@@ -459,12 +462,14 @@ static struct cost cost_of(desc_t desc)
 	return cost;
 }
 
-/* What a call may cost more for a file that has to be found and asked, whatever its size */
-#define OF_A_FILE	400
-
 /*
- * Besides the mapping, which is saved, a run costs no more than one that is found in page tables.
+ * Besides the mapping, which is saved, a run costs no more than one that is found in page tables,
+ * but for what depends on no size (the file has to be found and asked), and for 3 % where that is
+ * a huge page of hugetlbfs: 278 instructions, 270 mapped.
  */
+#define OF_A_FILE	300
+#define OF_A_RUN	33
+
 static void cost(int fd, size_t size, size_t page)
 {
 	struct cost memfd, mapped;
@@ -491,7 +496,7 @@ static void cost(int fd, size_t size, size_t page)
 	     (double)mapped.insn / (double)(size / page), (unsigned long long)mapped.pins, mapping);
 	EXPECT(memfd.pins, size / page);
 	EXPECT_TRUE(memfd.pins <= mapped.pins);
-	EXPECT_TRUE(memfd.insn <= mapped.insn + OF_A_FILE);
+	EXPECT_TRUE(memfd.insn <= mapped.insn + mapped.insn / OF_A_RUN + OF_A_FILE);
 	close(fd);
 }
 
