@@ -219,8 +219,8 @@ int stress_kill(struct stress *stress, struct reason *why)
 
 /*
  * A fatal signal a quarter into the registration. What is pinned until then has to be unpinned
- * before the process is gone, but no more than that. A section of the walk is 512 entries; what
- * else is pinned after the signal, is between reading the counter and sending it.
+ * before the process is gone, but no more than that. A section of the walk is 512 entries. The
+ * counter is read when the signal is there: what else this machine does is not counted.
  */
 int stress_prompt(struct stress *stress, struct reason *why)
 {
@@ -240,9 +240,9 @@ int stress_prompt(struct stress *stress, struct reason *why)
 		vmstat_start(&before);
 		pid = start_task(mem.addr, mem.size, false);
 		sleep_ns(ns / 4);
-		vmstat_read(&signalled);
 		sent = now_ns();
 		kill(pid, SIGKILL);
+		vmstat_read(&signalled);
 		if (task.state == DONE) {	/* this machine did other things */
 			end_task(pid);
 			time_taken(&ns);
