@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kernel-page-flags.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -81,5 +82,29 @@ int folios_read(const struct folio_source *source, const char *addr, struct page
 		if (find_folio(flags, window, pfn, &pages[i], why))
 			return -1;
 	}
+	return 0;
+}
+
+int movable_ranges(void (*add)(uint64_t start, uint64_t nr), struct reason *why)
+{
+	FILE *file = fopen("/proc/zoneinfo", "re");
+	unsigned long long value, spanned = 0;
+	bool movable = false;
+	char line[256], zone[32];
+	int node;
+
+	if (!file)
+		return because(why, "/proc/zoneinfo: %s", strerror(errno));
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "Node %d, zone %31s", &node, zone) == 2) {
+			movable = !strcmp(zone, "Movable");
+			spanned = 0;
+		} else if (sscanf(line, " spanned %llu", &value) == 1) {
+			spanned = value;
+		} else if (movable && sscanf(line, " start_pfn: %llu", &value) == 1) {
+			add(value, spanned);
+		}
+	}
+	fclose(file);
 	return 0;
 }

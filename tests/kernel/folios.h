@@ -27,4 +27,7 @@ void folios_close(struct folio_source *source);
 int folios_read(const struct folio_source *source, const char *addr, struct page_folio *pages,
 		size_t count, struct reason *why);
 
+/* Calls @add for ZONE_MOVABLE of each node: its first page frame, and how many it spans. */
+int movable_ranges(void (*add)(uint64_t start, uint64_t nr), struct reason *why);
+
 #endif

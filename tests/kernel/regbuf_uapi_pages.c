@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/memfd.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -179,42 +178,30 @@ static void of_1g(void)
 	of_hugetlb(MFD_HUGE_1GB, GIB, GIB);
 }
 
-/* The page frames from *start to *end are those of ZONE_MOVABLE, if there is one. */
-static void movable_zone(uint64_t *start, uint64_t *end)
-{
-	FILE *file = fopen("/proc/zoneinfo", "re");
-	uint64_t spanned = 0;
-	bool here = false;
-	char line[256];
+static uint64_t movable_start, movable_nr;
 
-	*start = 0;
-	EXPECT_TRUE(file);
-	while (fgets(line, sizeof(line), file)) {
-		if (!strncmp(line, "Node", 4))
-			here = strstr(line, "Movable");
-		if (here) {
-			(void)!sscanf(line, " spanned %lu", &spanned);
-			(void)!sscanf(line, " start_pfn: %lu", start);
-		}
-	}
-	fclose(file);
-	*end = *start + spanned;
+static void one_movable(uint64_t start, uint64_t nr)
+{
+	if (!nr)
+		return;
+	EXPECT(movable_nr, 0);
+	movable_start = start;
+	movable_nr = nr;
 }
 
 static size_t nr_movable(const char *mem, size_t size)
 {
 	static struct page_folio pages[4 * MIB / PAGE];
 	struct folio_source source;
-	uint64_t start, end;
 	struct reason why;
 	size_t nr = 0;
 
-	movable_zone(&start, &end);
-	if (folios_open(&source, &why) || folios_read(&source, mem, pages, size / PAGE, &why))
+	movable_nr = 0;
+	if (movable_ranges(one_movable, &why) || folios_open(&source, &why) || folios_read(&source, mem, pages, size / PAGE, &why))
 		fail("%s", why.text);
 	folios_close(&source);
 	for (size_t i = 0; i < size / PAGE; i++)
-		nr += pages[i].head >= start && pages[i].head < end;
+		nr += pages[i].head - movable_start < movable_nr;
 	return nr;
 }
 

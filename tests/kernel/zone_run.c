@@ -22,6 +22,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "folios.h"
 #include "pattern.h"
 #include "race_pin.h"
 #include "vmstat.h"
@@ -60,29 +61,6 @@ static void add_range(uint64_t start, uint64_t nr)
 	if (nr_ranges == MAX_RANGES)
 		die("more than %d ranges", MAX_RANGES);
 	ranges[nr_ranges++] = (struct pfn_range){ start, start + nr };
-}
-
-static void find_movable(void)
-{
-	FILE *file = fopen("/proc/zoneinfo", "re");
-	unsigned long long value, spanned = 0;
-	bool movable = false;
-	char line[256], zone[32];
-	int node;
-
-	if (!file)
-		die("/proc/zoneinfo: %s", strerror(errno));
-	while (fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "Node %d, zone %31s", &node, zone) == 2) {
-			movable = !strcmp(zone, "Movable");
-			spanned = 0;
-		} else if (sscanf(line, " spanned %llu", &value) == 1) {
-			spanned = value;
-		} else if (movable && sscanf(line, " start_pfn: %llu", &value) == 1) {
-			add_range(value, spanned);
-		}
-	}
-	fclose(file);
 }
 
 static uint64_t read_number(const char *dir, const char *name)
@@ -301,6 +279,7 @@ static void run(const char *name, const struct memory_kind *kind, enum pin_way w
 
 int main(int argc, char **argv)
 {
+	struct reason why;
 	uint64_t wanted = MAX_SIZE;
 
 	if (argc < 2 || argc > 3 || (strcmp(argv[1], "movable") && strcmp(argv[1], "cma")) ||
@@ -315,8 +294,8 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!strcmp(argv[1], "cma"))
 		find_cma();
-	else
-		find_movable();
+	else if (movable_ranges(add_range, &why))
+		die("%s", why.text);
 	if (!nr_ranges)
 		die("no such memory: boot with %s", strcmp(argv[1], "cma") ? "movablecore=" :
 		    "cma=");
