@@ -36,8 +36,8 @@ run: $(BUILD)/guest.img ## build stock and patched, boot both, register buffers,
 	patched=$$(kernel/tools/build patched run) && \
 	tests/bench/run-table --stock "$$stock" --patched "$$patched" --image $< $(RUN_ARGS)
 
-readme: RUN_ARGS += --readme README.md
-readme: run ## make run, and its table into README.md
+readme: RUN_ARGS += --readme tests/bench/README.md
+readme: run ## make run, and its table into tests/bench/README.md
 
 # The configurations that the parts of a bench need
 BENCH_PARTS = $(or $(BENCH),pin atomics)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The two pictures of the README: what registering takes, and what it costs in memory.
+"""Two pictures for READMEs: what registering takes (the top one), and what it costs in memory
+(tests/bench/README.md).
 
 What is marked in them, and the line that says where nothing is gained, is computed from
 the results; nothing is typed.
