@@ -69,18 +69,12 @@ def draw_sizes(part, folder, name, key, title, unit):
                 f"set format y '%.0s %c'\nplot {plots}\n", os.path.join(folder, name))
 
 
-def draw_io(part, folder):
-    """Bars: instructions for a READ_FIXED of null_blk."""
-    rows = []
-    for _, record, stock, patched in tables.pairs(part):
-        if record["op"] == "READ_FIXED" and record["target"] == "null_blk" and \
-           record["bytes"] in (4 << 10, 64 << 10, 1 << 20):
-            rows.append(f"\"{record['buffer']}, {record['bytes'] >> 10}K\" "
-                        f"{stock.get('insn_per_io', 'NaN')} {patched.get('insn_per_io', 'NaN')}")
-    if not rows:
-        return
+def draw_bars(path, title, unit, rows, columns, more=""):
+    """rows: '"NAME" NUMBER...', a number for each of columns: (name, colour)"""
     data = "\n".join(rows)
-    gnuplot(f"""$io << end
+    plots = ", ".join(f"$bars using {n}:xtic(1) title '{name}' linecolor rgb '{colour}'"
+                      for n, (name, colour) in enumerate(columns, 2))
+    gnuplot(f"""$bars << end
 {data}
 end
 set style data histogram
@@ -91,11 +85,25 @@ set key outside center top horizontal
 set yrange [0:*]
 set xtics rotate by -30
 set format y '%.0s %c'
-set title "READ_FIXED, null_blk"
-set ylabel "instructions for each transfer"
-plot $io using 2:xtic(1) title "stock" linecolor rgb "{COLOURS[0]}", \
-     '' using 3 title "patched" linecolor rgb "{COLOURS[3]}"
-""", os.path.join(folder, "io"))
+set title '{title}'
+set ylabel '{unit}'
+{more}
+plot {plots}
+""", path)
+
+
+def draw_io(part, folder):
+    """Bars: instructions for a READ_FIXED of null_blk."""
+    rows = []
+    for _, record, stock, patched in tables.pairs(part):
+        if record["op"] == "READ_FIXED" and record["target"] == "null_blk" and \
+           record["bytes"] in (4 << 10, 64 << 10, 1 << 20):
+            rows.append(f"\"{record['buffer']}, {record['bytes'] >> 10}K\" "
+                        f"{stock.get('insn_per_io', 'NaN')} {patched.get('insn_per_io', 'NaN')}")
+    if not rows:
+        return
+    draw_bars(os.path.join(folder, "io"), "READ_FIXED, null_blk", "instructions for each transfer",
+              rows, (("stock", COLOURS[0]), ("patched", COLOURS[3])))
 
 
 def draw(parts, folder):
