@@ -13,8 +13,8 @@
  * *section* at a time: a walk with interrupts off over a bounded number of
  * leaf entries. Between sections there is room for the scheduler and for
  * signals, and a fork() that races with a section costs that section only: the
- * state of the builder is marked before each one, to go back there if the
- * section has to be undone.
+ * state that the builder had before it is known, to go back there if the section
+ * has to be undone.
  *
  * The run at the end of what was found so far is *open*. It is pinned, and
  * the next entry may make it longer, at no cost but reading that entry. It goes
@@ -473,8 +473,8 @@ static void gup_out_begin_section(struct gup_out *out)
 
 /*
  * There is more to do than a section could: go on from what that found, if it
- * was @ok, and see to what is in the way. @mark was made before it. Returns the
- * number of pages, those of that section included, or an error.
+ * was @ok, and see to what is in the way. @mark is the state from before it. Returns
+ * the number of pages, those of that section included, or an error.
  */
 static noinline long pin_runs_rest(struct gup_out *out, struct run_mark *mark,
 				   bool ok, unsigned long start,
@@ -662,7 +662,8 @@ EXPORT_SYMBOL_GPL(pin_user_runs_fast);
  *
  * Context: Process context. Gives way to others, but waits for nothing.
  * Return: As pin_user_runs_fast(), and -EAGAIN if the first page is not there,
- *	   has to be unshared or migrated, or must not be pinned.
+ *	   has to be unshared or migrated, or must not be pinned, or if a fork()
+ *	   got in the way; without GUP-fast always.
  */
 long pin_user_runs_fast_only(unsigned long start, unsigned long nr_pages,
 			     unsigned int gup_flags, struct pin_runs *runs)

@@ -219,6 +219,8 @@ struct gup_out {
 
 bool gup_out_zone_allowed(struct gup_out *out, struct folio *folio,
 			  int zone_id, unsigned int flags);
+long check_and_migrate_movable_folios(unsigned long nr_folios,
+				      struct folio **folios);
 
 /* The same, for what most often is between two nodes, or in one pageblock */
 static __always_inline bool gup_out_allowed(struct gup_out *out,

@@ -32,8 +32,9 @@
  * @file: the file
  * @gup_flags: FOLL_WRITE if it will be written to
  *
- * Until pin_memfd_end() nobody can seal the file against writing, and as long as
- * something is pinned nobody can after that.
+ * Until pin_memfd_end() nobody can seal the file with F_SEAL_WRITE, and as long as
+ * something is pinned nobody can after that. F_SEAL_FUTURE_WRITE lets those who
+ * can write already go on, here as for mappings.
  *
  * Return: 0 or an error:
  *	   -EINVAL: not a file of tmpfs or hugetlbfs
@@ -269,19 +270,22 @@ long pin_memfd_runs(struct file *file, pgoff_t index, unsigned long nr_pages,
 	return at > index ? at - index : ret;
 }
 
-/* Move what must not be pinned for long to where it may be. */
-static int memfd_migrate(struct file *file, pgoff_t index)
+/*
+ * Move a folio that must not be pinned for long to where it may be. The caller's
+ * reference is gone afterwards; who wants to know whether it was moved looks
+ * again.
+ */
+static int memfd_migrate(struct folio *folio)
 {
-	loff_t pos = (loff_t)index << PAGE_SHIFT;
-	struct folio *folio;
-	pgoff_t offset;
-	long ret;
+	long ret = try_grab_folio(folio, 1, FOLL_PIN);
 
-	ret = memfd_pin_folios(file, pos, pos, &folio, 1, &offset);
-	if (ret < 0)
+	folio_put(folio);
+	if (ret)
 		return ret;
-	unpin_folio(folio);
-	return 0;
+	ret = check_and_migrate_movable_folios(1, &folio);
+	if (!ret)
+		unpin_folio(folio);
+	return ret == -EAGAIN ? 0 : ret;
 }
 
 static struct folio *memfd_get_folio(struct file *file, pgoff_t index)
@@ -306,7 +310,7 @@ static struct folio *memfd_get_folio(struct file *file, pgoff_t index)
 	if (inode_lock_shared_killable(inode))
 		return ERR_PTR(-EINTR);
 	folio = ERR_PTR(-EINVAL);
-	if (index < i_size_read(inode) >> PAGE_SHIFT)
+	if (index < DIV_ROUND_UP_ULL(i_size_read(inode), PAGE_SIZE))
 		folio = memfd_alloc_folio(file, index);
 	inode_unlock_shared(inode);
 	return folio;
@@ -321,14 +325,16 @@ static struct folio *memfd_get_folio(struct file *file, pgoff_t index)
  *
  * Allocates what is not there, reads what was swapped out, clears what was only
  * allocated, and migrates what must not be pinned for long. The pages may be gone
- * again before they are pinned.
+ * again before they are pinned. As long as a page can be neither pinned where it
+ * is nor moved, it is tried again, until there is a signal.
  *
  * Context: Process context, may sleep.
  * Return: 0 or an error:
  *	   -EINTR: a signal
  *	   -EINVAL: beyond the end of the file
  *	   -EIO: the memory is broken
- *	   -ENOMEM: no memory, or none for this file
+ *	   -ENOMEM: no memory, or none for this file, or none to move a page to; or
+ *		    a page has as many references as it may have
  */
 int fault_in_memfd_runs(struct file *file, pgoff_t index,
 			unsigned long nr_pages, unsigned int gup_flags)
@@ -339,7 +345,6 @@ int fault_in_memfd_runs(struct file *file, pgoff_t index,
 
 	while (!ret && index < end) {
 		struct folio *folio;
-		bool movable;
 
 		if (gup_signal_pending(gup_flags)) {
 			ret = -EINTR;
@@ -357,14 +362,15 @@ int fault_in_memfd_runs(struct file *file, pgoff_t index,
 			ret = -EIO;
 		else
 			ret = arch_make_folio_accessible(folio);
-		movable = !folio_is_longterm_pinnable(folio);
-		if (!movable)
-			index = folio_next_index(folio);
-		folio_put(folio);
-		if (!ret && movable) {
-			ret = memfd_migrate(file, index);
-			index++;
+		if (!ret && !folio_is_longterm_pinnable(folio)) {
+			ret = memfd_migrate(folio);
+			continue;
 		}
+		index = folio_next_index(folio);
+		folio_put(folio);
+		/* With the last page that a file can have comes 0. */
+		if (!index)
+			break;
 	}
 	memalloc_pin_restore(flags);
 	/* The chunk is not what there is no room in. */
