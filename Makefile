@@ -139,6 +139,9 @@ check-packages: setup ## install, use, upgrade and purge them in a Debian 13 sys
 check-packages-same: tree ## build them again from nothing: are they the same? (after make packages)
 	@tests/suites/packages-same $(BUILD)/packages $(PACKAGES_ARGS)
 
+check-users: tree ## RDMA and ublk with what distributions have to try them (after make packages)
+	@tests/suites/users $(BUILD)/packages
+
 check-liburing: tree ## liburing's own tests, the newest, on both kernels: what stock passes must pass
 	@tests/suites/liburing $(CHECKS)
 
@@ -183,4 +186,4 @@ clean: ## remove build/ (the cache stays)
 	compare-fio qemu qemu-tree qemu-series check-qemu check-ext check-liburing check-long \
 	check-fuzz-pure check-races check-races-red check-kunit-red check-dio-red check-dio-stack check-faults \
 	check-debug check-fuzz check-stress packages run-packages check-packages check-packages-same \
-	clean programs
+	check-users clean programs

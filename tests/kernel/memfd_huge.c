@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mman.h>
 #include <linux/udmabuf.h>
 #include <string.h>
 #include <sys/ioctl.h>

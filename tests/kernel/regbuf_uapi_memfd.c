@@ -190,6 +190,25 @@ static void holes(void)
 	uapi_expect_content(&ring, 0, NULL, MIB, zero);
 }
 
+/* A file of huge pages that ends inside a page, in a huge page that is not there */
+static void odd_end(void)
+{
+	static const char zero[100];
+	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB);
+	const off_t huge = 2 * MIB;
+	struct io_uring ring;
+	struct stat st;
+
+	uapi_sparse_ring(&ring, 1);
+	EXPECT(fallocate(fd, 0, 0, huge + 100), 0);
+	EXPECT(fstat(fd, &st), 0);
+	EXPECT(st.st_size, huge + 100);
+	EXPECT(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, huge, huge), 0);
+	EXPECT(memfd_set(&ring, 0, memfd_range(fd, huge, 100)), 1);
+	uapi_expect_content(&ring, 0, NULL, 100, zero);
+	EXPECT(memfd_set(&ring, 0, memfd_range(fd, huge, 101)), -EINVAL);
+}
+
 /* A file that holds more than there are huge pages */
 static void no_memory(void)
 {
@@ -448,6 +467,7 @@ const struct uapi_case memfd_cases[] = {
 	{ "memfd_content", content, false },
 	{ "memfd_parts", parts, false },
 	{ "memfd_holes", holes, false },
+	{ "memfd_odd_end", odd_end, false },
 	{ "memfd_no_memory", no_memory, false },
 	{ "memfd_modes_and_seals", modes_and_seals, false },
 	{ "memfd_refused", refused, false },
