@@ -690,12 +690,11 @@ long pin_user_runs_fast_only(unsigned long start, unsigned long nr_pages,
 int fault_in_user_runs(unsigned long start, unsigned long nr_pages,
 		       unsigned int gup_flags)
 {
+#ifdef CONFIG_MMU
 	struct mm_struct *mm = current->mm;
 	int locked = 1;
 	long ret;
 
-	if (!IS_ENABLED(CONFIG_MMU))
-		return -EFAULT;
 	start = untagged_addr(start) & PAGE_MASK;
 	if (mmap_read_lock_killable(mm))
 		return -EINTR;
@@ -705,4 +704,7 @@ int fault_in_user_runs(unsigned long start, unsigned long nr_pages,
 	if (locked)
 		mmap_read_unlock(mm);
 	return ret > 0 ? 0 : ret ?: -EFAULT;
+#else
+	return -EFAULT;
+#endif
 }
