@@ -345,12 +345,22 @@ int io_uring_ext_layout_estimate(pid_t pid, const void *base, size_t len,
 		.map = map,
 		.cells = cells,
 	};
+	int ret;
 
 	if (layout)
 		memset(layout, 0, sizeof(*layout));
+	if (map)
+		memset(map, 0, cells);
 	if (!layout || !len || w.end < w.start || (map && !cells) || pid < 0)
 		return -EINVAL;
-	return estimate(&w, pid);
+	ret = estimate(&w, pid);
+	if (!ret)
+		return 0;
+	/* What was met before it failed is not the layout */
+	memset(layout, 0, sizeof(*layout));
+	if (map)
+		memset(map, 0, cells);
+	return ret;
 }
 
 int io_uring_ext_layout(struct io_uring *ring, unsigned index, const void *base,

@@ -488,6 +488,7 @@ static bool all_back(struct io_uring_ext_slab *slab)
 static int wait_for(struct io_uring_ext_slab *slab, void **slice, __u64 timeout_ns)
 {
 	struct timespec end;
+	bool done = false;
 	int ret = 0;
 
 	urext_deadline(&end, timeout_ns);
@@ -498,14 +499,15 @@ static int wait_for(struct io_uring_ext_slab *slab, void **slice, __u64 timeout_
 		if (slice && atomic_load(&slab->closed))
 			ret = -ESHUTDOWN;
 		else if (slice ? !!(*slice = get(slab)) : all_back(slab))
-			break;
-		if (ret)
+			done = true;
+		if (done || ret)
 			break;
 		ret = -pthread_cond_timedwait(&slab->put, &slab->lock, &end);
 	}
 	atomic_fetch_sub(&slab->waiters, 1);
 	pthread_mutex_unlock(&slab->lock);
-	return slice && *slice ? 0 : ret;
+	/* Also where the time was up when it came */
+	return done ? 0 : ret;
 }
 
 int io_uring_ext_slab_get_wait(struct io_uring_ext_slab *slab, void **slice, __u64 timeout_ns)

@@ -398,6 +398,15 @@ static int clear_slots(struct io_uring_ext_ring *r, struct urext_seg *seg,
 	return 0;
 }
 
+/* No signal of a region that was let go of is to come, nor one that means nothing. */
+static void forget_wait(struct io_uring_ext_ring *r, const struct urext_region *reg)
+{
+	struct urext_wait *w = reg->tag ? urext_wait_find(r, reg->tag) : NULL;
+
+	if (w)
+		urext_wait_put(r, w);
+}
+
 /* The ring's part of emptied slots with a tag: how many signals are to come. */
 static unsigned expect_signals(struct io_uring_ext_ring *r, const struct urext_seg *seg)
 {
@@ -433,6 +442,7 @@ static void let_go(struct io_uring_ext_ring *r, struct item *it, struct io_uring
 			seg->fixed = false;
 	}
 	urext_flight_leave(r, seg);
+	forget_wait(r, it->region);
 }
 
 /* Slots of removed regions that could not be emptied. */

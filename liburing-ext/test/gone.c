@@ -413,6 +413,42 @@ static void check_added_again(void)
 	close_state(&s);
 }
 
+/*
+ * A fixed request that is prepared, and not submitted, when its region is let go of.  The
+ * kernel looks at the entry when it is submitted: before the sync that is fine, after it the
+ * request fails, and the region waits for it in both cases.
+ */
+static void check_unsubmitted(bool before_sync)
+{
+	static const struct way way = { "unsubmitted", 0, 8, false, AFTER_SYNC, INSIDE, 1 };
+	struct io_uring_sqe *sqe;
+	struct io_uring_cqe *cqe;
+	struct state s;
+
+	open_state(&s, &way);
+	add(&s);
+	CHECK_OK(io_uring_ext_ring_sync(s.r, &err), err);
+	CHECK_EQ(write(s.pipe[1], "12345678", 8), 8);
+	sqe = io_uring_get_sqe(&s.ring);
+	CHECK_EQ(io_uring_ext_prep_read(s.r, sqe, s.pipe[0], s.mem, 8, 0), 1);
+	sqe->user_data = 1;
+	s.ticket = io_uring_ext_ring_ticket(s.r);
+	CHECK_EQ(io_uring_ext_pool_remove(s.pool, s.id), 1);
+	if (before_sync)
+		CHECK_EQ(io_uring_submit(&s.ring), 1);
+	CHECK_EQ(io_uring_ext_ring_sync(s.r, &err), 0);
+	if (!before_sync)
+		CHECK_EQ(io_uring_submit(&s.ring), 1);
+	CHECK_EQ(io_uring_wait_cqe(&s.ring, &cqe), 0);
+	CHECK_EQ(cqe->res, before_sync ? 8 : -EFAULT);
+	io_uring_cqe_seen(&s.ring, cqe);
+	CHECK_EQ(!memcmp(s.mem, "12345678", 8), before_sync);
+	CHECK_EQ(is_gone(&s), 0);
+	CHECK_EQ(io_uring_ext_ring_done(s.r, s.ticket), 1);
+	CHECK_EQ(is_gone(&s), 1);
+	close_state(&s);
+}
+
 int main(int argc, char **argv)
 {
 	unsigned i, n = sizeof(ways) / sizeof(ways[0]);
@@ -435,6 +471,8 @@ int main(int argc, char **argv)
 	check_many();
 	check_elsewhere();
 	check_added_again();
+	check_unsubmitted(true);
+	check_unsubmitted(false);
 	t_no_pins();
 	return 0;
 }

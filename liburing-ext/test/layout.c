@@ -186,6 +186,25 @@ static void check_huge(void)
 	io_uring_ext_arena_free(a);
 }
 
+/* What fails half-way leaves nothing that could be taken for a layout. */
+static void check_failed(void)
+{
+	static const struct io_uring_ext_layout none;
+	unsigned char map[4];
+	unsigned i;
+
+	memset(&l, 1, sizeof(l));
+	memset(map, 1, sizeof(map));
+	CHECK_EQ(io_uring_ext_layout_estimate(0, (void *)4096, 4096, &l, map, 4), -ENOENT);
+	CHECK(!memcmp(&l, &none, sizeof(l)));
+	for (i = 0; i < 4; i++)
+		CHECK_EQ(map[i], 0);
+	memset(map, 1, sizeof(map));
+	CHECK_EQ(io_uring_ext_layout_estimate(0, (void *)4096, 0, &l, map, 4), -EINVAL);
+	for (i = 0; i < 4; i++)
+		CHECK_EQ(map[i], 0);
+}
+
 static void check_args(void)
 {
 	struct io_uring ring;
@@ -221,6 +240,7 @@ static void all(void *arg)
 int main(void)
 {
 	check_args();
+	check_failed();
 	all(NULL);
 	check_huge();
 	CHECK_EQ(t_as_nobody(8 * MiB, all, NULL), 0);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR LGPL-2.1-or-later */
 /* Removal of a region with a tag: the signal comes when the last request is complete. */
 #include "helpers.h"
+#include "lib.h"
 
 #define TAG	0xfeedbeefULL
 
@@ -212,6 +213,45 @@ static void strays(void *arg)
 	CHECK_EQ(io_uring_ext_pool_destroy(pool), 0);
 }
 
+/*
+ * Regions that could not be registered, and were tried again, leave nothing behind in what
+ * the ring keeps for signals: none is to come.
+ */
+static void check_never_registered(char *mem)
+{
+	struct io_uring_ext_pool_params p = { .flags = IO_URING_EXT_POOL_OPTIONAL };
+	struct io_uring_ext_region good = { .base = mem, .len = 4096 };
+	struct io_uring_ext_region bad = { .base = mem + MiB, .len = MiB };
+	struct io_uring_ext_pool *pool;
+	struct io_uring_ext_ring *r;
+	struct io_uring ring;
+	int i, id, other;
+
+	CHECK_EQ(mprotect(bad.base, bad.len, PROT_NONE), 0);
+	CHECK_OK(io_uring_ext_pool_create(&pool, &p, &err), err);
+	t_ring(&ring, 4, 0);
+	CHECK_OK(io_uring_ext_ring_attach(&r, pool, &ring, 0, &err), err);
+	for (i = 0; i < 3; i++) {
+		bad.tag = TAG + i;
+		id = io_uring_ext_pool_add(pool, &bad, &err);
+		CHECK_OK(id, err);
+		CHECK_EQ(io_uring_ext_ring_sync(r, &err), 0);
+		CHECK_EQ(err.err, -EFAULT);
+		other = io_uring_ext_pool_add(pool, &good, &err);
+		CHECK_OK(other, err);
+		CHECK_EQ(io_uring_ext_ring_sync(r, &err), 0);
+		CHECK_EQ(err.err, -EFAULT);
+		CHECK_EQ(io_uring_ext_pool_remove(pool, id), 1);
+		CHECK_EQ(io_uring_ext_pool_remove(pool, other), 1);
+		CHECK_EQ(io_uring_ext_ring_sync(r, &err), 2);
+		CHECK_EQ(r->nr_waits, 0);
+	}
+	CHECK_EQ(io_uring_ext_ring_detach(r), 0);
+	CHECK_EQ(io_uring_ext_pool_destroy(pool), 0);
+	io_uring_queue_exit(&ring);
+	CHECK_EQ(mprotect(bad.base, bad.len, PROT_READ | PROT_WRITE), 0);
+}
+
 int main(void)
 {
 	char *mem = mmap(NULL, 4 * MiB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
@@ -221,6 +261,7 @@ int main(void)
 	check_two_rings(mem);
 	check_again(mem);
 	check_detach(mem);
+	check_never_registered(mem);
 	/* To the byte: it takes a user of whom nothing else is charged */
 	if (t_is_root())
 		CHECK_EQ(t_as_nobody(8 * MiB, strays, NULL), 0);

@@ -29,6 +29,14 @@
  * so not before the pool is marked.  The bottom half is for AioContexts that
  * sleep, and would keep the memory pinned until their next request.
  *
+ * Not all that is removed has gone: memory may leave the table with requests
+ * in it, since the client of vhost-user changes its table, or since a RAM block
+ * that was plugged in could not be registered, so that a disk does without.
+ * Requests that the kernel has keep their pages.  Those that are prepared and
+ * not submitted yet (aio_add_sqe() leaves that to the event loop) name an entry
+ * of the ring's table, and would fail with -EFAULT once it is empty; so they
+ * are submitted before the ring lets go.
+ *
  * Those who registered memory need not hear that it goes: a block node is told
  * by its parents, and has others than it had when the memory came.  So whoever
  * unmaps memory says so here, too (RAM blocks do by their notifier), and it is
@@ -201,11 +209,33 @@ bool aio_regbuf_matches(const AioRegbuf *buf, const void *host, size_t size)
     return buf->id >= 0 && buf->host == host && buf->size == size;
 }
 
+/* Returns whether the kernel has all requests that were prepared */
+static bool ring_submit(AioRegbufRing *ring)
+{
+    struct io_uring *uring = &ring->ctx->fdmon_io_uring;
+    int ret;
+
+    /* It stops behind a request that it cannot make anything of */
+    while (io_uring_sq_ready(uring)) {
+        ret = io_uring_submit(uring);
+        if (ret <= 0 && ret != -EINTR) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Returns the ring if it is up to date with the pool */
 static struct io_uring_ext_ring *ring_sync(AioRegbufRing *ring)
 {
     struct io_uring_ext_error err;
     int ret;
+
+    if (!ring_submit(ring)) {
+        /* The event loop will; requests are made without buffers until then */
+        qemu_bh_schedule(ring->bh);
+        return NULL;
+    }
 
     ret = io_uring_ext_ring_sync(ring->ext, &err);
     trace_aio_regbuf_sync(ring->ctx, ret, err.text);

@@ -389,6 +389,10 @@ int io_uring_ext_pool_add_cancel(struct io_uring_ext_pool *pool, int id);
  * io_uring_ext_ring_sync() or detach, and may use it until then.  When it is gone:
  * see the top.  Its memory may be added again before that, with another tag.
  *
+ * A fixed request needs its entry until the kernel has begun it.  What was prepared is to be
+ * submitted before that sync, and what is not begun when it is submitted (IOSQE_IO_LINK,
+ * IOSQE_IO_DRAIN, IOSQE_ASYNC) to be complete; otherwise it may fail with -EFAULT.
+ *
  * Returns the number of rings that have to sync, or were detached with requests in it;
  * 0: it is gone.
  * -ENOENT   no such region.
@@ -557,7 +561,8 @@ int io_uring_ext_ring_stale(const struct io_uring_ext_ring *r);
 
 /*
  * Take over regions that were added and let go of those that were removed.  Cheap
- * when nothing changed, and else costs by what changed.
+ * when nothing changed, and else costs by what changed.  Submit first what was prepared:
+ * see io_uring_ext_pool_remove_flags().
  *
  * Returns the number of removed regions that are gone by this call.
  * Errors as io_uring_ext_ring_attach(): the first one met.  A region that could

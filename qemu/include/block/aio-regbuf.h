@@ -70,7 +70,9 @@ bool aio_regbuf_matches(const AioRegbuf *buf, const void *host, size_t size);
  * aio_regbuf_ring: What to prepare the requests of an AioContext with.
  *
  * Must be called in the thread of @ctx, before each request: the answer is up
- * to date with what is registered, and only until it runs other code.
+ * to date with what is registered, and only until it runs other code.  It may
+ * submit requests that were prepared before, so there must be no SQE that is not
+ * filled in yet.
  *
  * Returns: the ring, or NULL if requests can only be made without registered
  * buffers
