@@ -59,6 +59,7 @@ struct io_mapped_ubuf *
 io_regbuf_register_memfd(struct io_ring_ctx *ctx,
 			 const struct io_uring_regbuf_desc *desc,
 			 struct regbuf_source *src);
+struct file *io_regbuf_get_memfd(const struct io_uring_regbuf_desc *desc);
 void io_regbuf_put(struct io_ring_ctx *ctx, struct io_mapped_ubuf *imu);
 void io_regbuf_destroy(struct io_mapped_ubuf *imu);
 const struct bio_vec *regbuf_run_end(const struct bio_vec *bvec,

@@ -131,11 +131,16 @@ struct io_regbuf_acct *io_regbuf_acct_get(struct user_struct *user,
 }
 
 /*
- * Wait for the buffers that made a charge fail with -REGBUF_ELATE. Not with
+ * Wait for the buffers that made a charge fail with -REGBUF_ELATE; with
+ * FOLL_INTERRUPTIBLE, any signal ends that, as it does a pin. Not with
  * ->uring_lock, which who releases them may have to take before.
  */
-int io_regbuf_acct_wait_late(struct io_regbuf_acct *acct)
+int io_regbuf_acct_wait_late(struct io_regbuf_acct *acct,
+			     unsigned int gup_flags)
 {
+	if (gup_flags & FOLL_INTERRUPTIBLE)
+		return wait_var_event_interruptible(&acct->nr_late,
+						    !atomic_read(&acct->nr_late));
 	return wait_var_event_killable(&acct->nr_late,
 				       !atomic_read(&acct->nr_late));
 }

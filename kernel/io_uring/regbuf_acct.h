@@ -90,7 +90,8 @@ static inline void io_regbuf_acct_put(struct io_regbuf_acct *acct)
  */
 #define REGBUF_ELATE	EXFULL
 
-int io_regbuf_acct_wait_late(struct io_regbuf_acct *acct);
+int io_regbuf_acct_wait_late(struct io_regbuf_acct *acct,
+			     unsigned int gup_flags);
 
 /* Between these two a buffer is released by somebody who has no lock. */
 static inline void io_regbuf_acct_late(struct io_regbuf_acct *acct)

@@ -10,9 +10,11 @@
  */
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/hugetlb.h>
 #include <linux/io_uring_types.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
+#include <linux/shmem_fs.h>
 
 #include "io_uring.h"
 #include "regbuf.h"
@@ -48,6 +50,23 @@ io_regbuf_pin_memfd(struct io_ring_ctx *ctx,
 }
 
 /*
+ * The file of a descriptor, with a reference. Only what may be one: a request has
+ * it for as long as it waits, and must keep no ring, which could be its own, nor
+ * anything else but memory.
+ */
+struct file *io_regbuf_get_memfd(const struct io_uring_regbuf_desc *desc)
+{
+	struct file *file = fget(desc->memfd);
+
+	if (!file)
+		return ERR_PTR(-EBADF);
+	if (shmem_file(file) || is_file_hugepages(file))
+		return file;
+	fput(file);
+	return ERR_PTR(-EINVAL);
+}
+
+/*
  * As io_regbuf_register(), for a descriptor of this type. A request has the file
  * already, or what was wrong with it, in @src.
  */
@@ -66,9 +85,9 @@ io_regbuf_register_memfd(struct io_ring_ctx *ctx,
 	if (IS_ERR(src->file))
 		return ERR_CAST(src->file);
 	if (!src->file) {
-		file = fget(desc->memfd);
-		if (!file)
-			return ERR_PTR(-EBADF);
+		file = io_regbuf_get_memfd(desc);
+		if (IS_ERR(file))
+			return ERR_CAST(file);
 		src->file = file;
 	}
 	ret = pin_memfd_begin(src->file, src->gup_flags);

@@ -47,7 +47,7 @@ io_buffers_update_file(const struct io_uring_regbuf_desc *desc)
 {
 	if (desc->type != IO_REGBUF_TYPE_MEMFD)
 		return NULL;
-	return fget(desc->memfd) ?: ERR_PTR(-EBADF);
+	return io_regbuf_get_memfd(desc);
 }
 
 int io_buffers_update_prep(struct io_kiocb *req, const struct io_uring_sqe *sqe)

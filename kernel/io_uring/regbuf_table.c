@@ -114,7 +114,7 @@ retry:
 		imu = io_regbuf_register(ctx, desc->uaddr, desc->size, &src);
 	if (IS_ERR(imu)) {
 		if (PTR_ERR(imu) == -REGBUF_ELATE) {
-			if (!io_regbuf_acct_wait_late(ctx->buf_acct))
+			if (!io_regbuf_acct_wait_late(ctx->buf_acct, gup_flags))
 				goto retry;
 			imu = ERR_PTR(-EINTR);
 		}
@@ -424,11 +424,10 @@ int io_buffers_update_slots(struct io_ring_ctx *ctx, unsigned int offset,
 			return -ENOMEM;
 	}
 
-	WRITE_ONCE(ctx->buf_busy_start, offset);
-	/* Pairs with io_buffer_slot_busy(): the start of these, not of others */
-	smp_store_release(&ctx->buf_busy_nr, nr_args);
+	BUILD_BUG_ON(IORING_MAX_REG_BUFFERS > U16_MAX);
+	WRITE_ONCE(ctx->buf_busy, offset << 16 | nr_args);
 	ret = io_buffers_fill(ctx, offset, args, nodes, nr_args);
-	WRITE_ONCE(ctx->buf_busy_nr, 0);
+	WRITE_ONCE(ctx->buf_busy, 0);
 
 	if (nodes != few)
 		kvfree(nodes);
@@ -451,10 +450,9 @@ int io_sqe_buffers_update(struct io_ring_ctx *ctx,
 /* Is an update about to fill this slot? */
 bool io_buffer_slot_busy(struct io_ring_ctx *ctx, unsigned int slot)
 {
-	/* Pairs with the store of the update */
-	unsigned int nr = smp_load_acquire(&ctx->buf_busy_nr);
+	u32 busy = READ_ONCE(ctx->buf_busy);
 
-	return slot - READ_ONCE(ctx->buf_busy_start) < nr;
+	return slot - (busy >> 16) < (busy & U16_MAX);
 }
 
 /* Which slots of @src are to be where in @ctx, and how many that has then? */

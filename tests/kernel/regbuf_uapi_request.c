@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -458,6 +459,56 @@ static void task_killed(void)
 	ends(true);
 }
 
+/* @desc as an update that waits for an event that does not come */
+static void start_waiting(struct io_uring *ring, const desc_t *desc)
+{
+	struct io_uring_sqe *sqe = uapi_sqe(ring, IORING_OP_POLL_ADD, eventfd(0, EFD_CLOEXEC), NULL, 0, 0);
+
+	sqe->poll32_events = POLLIN;
+	sqe->flags = IOSQE_IO_LINK;
+	update(ring, desc, 1, 1, NULL);
+	EXPECT(io_uring_submit(ring), 2);
+}
+
+/*
+ * A request that waits keeps open what it will pin, and no other file: not its own ring, which would
+ * be there for ever when the process has gone, with all that is registered.
+ */
+static void holds(void)
+{
+	char *mem = memory(), c;
+	desc_t d = { .type = IO_REGBUF_TYPE_MEMFD, .size = PAGE }, buffer = uaddr(mem, LEN);
+	struct vmstat before;
+	struct io_uring ring;
+	struct reason why;
+	int status, fds[2];
+	pid_t pid;
+
+	ring_of(&ring, 0);
+	d.memfd = ring.ring_fd;
+	EXPECT(run_update(&ring, &d, 1, 0, NULL), -EINVAL);
+	EXPECT(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
+	d.memfd = fds[1];
+	start_waiting(&ring, &d);
+	close(fds[1]);
+	EXPECT(read(fds[0], &c, 1), 0);
+	io_uring_queue_exit(&ring);
+
+	vmstat_start(&before);
+	pid = fork();
+	if (!pid) {
+		ring_of(&ring, 0);
+		EXPECT(run_update(&ring, &buffer, 1, 0, NULL), 1);
+		d.memfd = ring.ring_fd;
+		start_waiting(&ring, &d);
+		exit(0);
+	}
+	EXPECT(waitpid(pid, &status, 0), pid);
+	EXPECT(status, 0);
+	if (vmstat_balanced(&before, &why))
+		fail("%s", why.text);
+}
+
 const struct uapi_case request_cases[] = {
 	{ "request_plain", plain, false },
 	{ "request_sqpoll", sqpoll, false },
@@ -472,5 +523,6 @@ const struct uapi_case request_cases[] = {
 	{ "request_stopped", stopped, false },
 	{ "request_ring_ends", ring_ends, false },
 	{ "request_task_killed", task_killed, false },
+	{ "request_holds", holds, false },
 	{ }
 };
