@@ -220,6 +220,7 @@ struct work_struct {
 /* That is done at once: nobody finds a buffer that is still being released. */
 #define wake_up_var(var)	((void)(var))
 #define wait_var_event_killable(var, done)	(must(done), 0)
+#define wait_var_event_interruptible(var, done)	(must(done), 0)
 
 static inline bool llist_add(struct llist_node *node, struct llist_head *head)
 {
