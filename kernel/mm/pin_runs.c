@@ -473,8 +473,8 @@ static void gup_out_begin_section(struct gup_out *out)
 
 /*
  * There is more to do than a section could: go on from what that found, if it
- * was @ok, and see to what is in the way. @mark is the state from before it. Returns
- * the number of pages, those of that section included, or an error.
+ * was @ok, and see to what is in the way. @mark is the state from before it.
+ * Returns the number of pages, those of that section included, or an error.
  */
 static noinline long pin_runs_rest(struct gup_out *out, struct run_mark *mark,
 				   bool ok, unsigned long start,

@@ -197,7 +197,8 @@ static size_t nr_movable(const char *mem, size_t size)
 	size_t nr = 0;
 
 	movable_nr = 0;
-	if (movable_ranges(one_movable, &why) || folios_open(&source, &why) || folios_read(&source, mem, pages, size / PAGE, &why))
+	if (movable_ranges(one_movable, &why) || folios_open(&source, &why) ||
+	    folios_read(&source, mem, pages, size / PAGE, &why))
 		fail("%s", why.text);
 	folios_close(&source);
 	for (size_t i = 0; i < size / PAGE; i++)
