@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How a registered buffer is stored and looked up: io_uring/regbuf_layout.h on runs of any length.
- * A walk over the runs, which knows neither tables nor shifts, says what has to come out.
+ * How a registered buffer is stored and looked up, io_uring/regbuf_layout.[ch], on runs of any
+ * length. A walk over the runs, which knows neither tables nor shifts, says what has to come out.
  */
 #include "buffer.h"
 
