@@ -509,6 +509,59 @@ static void holds(void)
 		fail("%s", why.text);
 }
 
+/* With the credentials of somebody else, who has to be known to the ring */
+static void personality(void)
+{
+	char *mem = memory();
+	desc_t d = uaddr(mem, PAGE);
+	struct io_uring ring;
+	int id;
+
+	ring_of(&ring, 0);
+	id = io_uring_register_personality(&ring);
+	EXPECT_TRUE(id > 0);
+	update(&ring, &d, 1, 0, NULL)->personality = id;
+	EXPECT(uapi_run(&ring), 1);
+	uapi_expect_content(&ring, 0, mem, PAGE, mem);
+	update(&ring, &d, 1, 1, NULL)->personality = id + 1;
+	EXPECT(uapi_run(&ring), -EINVAL);
+	io_uring_queue_exit(&ring);
+}
+
+static void restricted_to(struct io_uring *ring, struct io_uring_restriction *r)
+{
+	EXPECT(io_uring_queue_init(32, ring, IORING_SETUP_R_DISABLED), 0);
+	EXPECT(uapi_buffers(ring, NULL, SLOTS, IORING_RSRC_REGISTER_SPARSE), 0);
+	EXPECT(uapi_register(ring->ring_fd, IORING_REGISTER_RESTRICTIONS, r, 1), 0);
+	EXPECT(uapi_register(ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0), 0);
+}
+
+/* It is a request to who restricts requests, and not a call to who restricts calls. */
+static void restricted(void)
+{
+	struct io_uring_restriction
+		one_request = { .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_NOP },
+		one_call = { .opcode = IORING_RESTRICTION_REGISTER_OP,
+			     .register_op = IORING_REGISTER_PROBE };
+	char *mem = memory();
+	desc_t d = uaddr(mem, PAGE);
+	struct io_uring ring;
+
+	restricted_to(&ring, &one_request);
+	EXPECT(run_update(&ring, &d, 1, 0, NULL), -EACCES);
+	io_uring_queue_exit(&ring);
+
+	one_request.sqe_op = IORING_OP_BUFFERS_UPDATE;
+	restricted_to(&ring, &one_request);
+	EXPECT(run_update(&ring, &d, 1, 0, NULL), 1);
+	io_uring_queue_exit(&ring);
+
+	restricted_to(&ring, &one_call);
+	EXPECT(uapi_update_descs(&ring, 0, &d, 1), -EACCES);
+	EXPECT(run_update(&ring, &d, 1, 0, NULL), 1);
+	io_uring_queue_exit(&ring);
+}
+
 const struct uapi_case request_cases[] = {
 	{ "request_plain", plain, false },
 	{ "request_sqpoll", sqpoll, false },
@@ -524,5 +577,7 @@ const struct uapi_case request_cases[] = {
 	{ "request_ring_ends", ring_ends, false },
 	{ "request_task_killed", task_killed, false },
 	{ "request_holds", holds, false },
+	{ "request_personality", personality, false },
+	{ "request_restricted", restricted, false },
 	{ }
 };
