@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Storing registered buffers, and finding bytes of them where regbuf_layout.h has
- * no short way
+ * To choose how a registered buffer is stored, to store it, and to find bytes of
+ * it where regbuf_layout.h has no short way
  */
 #include <linux/bitops.h>
 #include <linux/bvec.h>
@@ -10,8 +10,9 @@
 
 #include "regbuf_layout.h"
 
-void regbuf_layout_uniform(const struct regbuf_tally *t,
-			   struct regbuf_layout *l)
+/* Inline: what the caller has is in registers, and most of the layout not used. */
+static __always_inline void
+regbuf_layout_uniform(const struct regbuf_tally *t, struct regbuf_layout *l)
 {
 	unsigned int order = IO_REGBUF_MAX_SHIFT - PAGE_SHIFT;
 
@@ -31,7 +32,8 @@ void regbuf_layout_uniform(const struct regbuf_tally *t,
 	l->bytes = l->nr_bvecs * sizeof(struct bio_vec);
 }
 
-void regbuf_layout_mixed(const struct regbuf_tally *t, struct regbuf_layout *l)
+static void regbuf_layout_mixed(const struct regbuf_tally *t,
+				struct regbuf_layout *l)
 {
 	l->layout = IO_REGBUF_MIXED;
 	l->nr_bvecs = t->nr_runs + t->nr_extra;

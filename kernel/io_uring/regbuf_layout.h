@@ -167,11 +167,6 @@ static inline void regbuf_tally_run(struct regbuf_tally *t, u64 nr_pages)
 		regbuf_tally_first(t);
 }
 
-/* Either layout, for the runs of a tally that has one at least */
-void regbuf_layout_uniform(const struct regbuf_tally *t,
-			   struct regbuf_layout *l);
-void regbuf_layout_mixed(const struct regbuf_tally *t, struct regbuf_layout *l);
-
 /* The tally must have one run at least. */
 void regbuf_choose_layout(const struct regbuf_tally *t,
 			  struct regbuf_layout *l);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How a registered buffer is stored and looked up, io_uring/regbuf_layout.[ch], on runs of any
- * length. A walk over the runs, which knows neither tables nor shifts, says what has to come out.
+ * How a registered buffer is stored and looked up: io_uring/regbuf_layout.c on runs of any length.
+ * A walk over the runs, which knows neither tables nor shifts, says what has to come out.
  */
 #include "buffer.h"
+
+#include "io_uring/regbuf_layout.c"
 
 /* The layout that is smaller, and never more than a bvec for each page */
 static void check_choice(const struct buffer *buf, const struct regbuf_layout *l)
