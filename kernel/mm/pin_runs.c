@@ -692,15 +692,19 @@ int fault_in_user_runs(unsigned long start, unsigned long nr_pages,
 {
 #ifdef CONFIG_MMU
 	struct mm_struct *mm = current->mm;
+	unsigned int flags;
 	int locked = 1;
 	long ret;
 
 	start = untagged_addr(start) & PAGE_MASK;
 	if (mmap_read_lock_killable(mm))
 		return -EINTR;
+	/* New pages are where they can stay. */
+	flags = memalloc_pin_save();
 	ret = faultin_page_range(mm, start, start + (nr_pages << PAGE_SHIFT),
 				 gup_flags & (FOLL_WRITE | FOLL_INTERRUPTIBLE),
 				 &locked);
+	memalloc_pin_restore(flags);
 	if (locked)
 		mmap_read_unlock(mm);
 	return ret > 0 ? 0 : ret ?: -EFAULT;

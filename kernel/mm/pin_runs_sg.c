@@ -73,10 +73,11 @@ static ssize_t append_run(struct sg_append_table *append,
 		ret = done ? repin_user_run(run->pfn, 1) : 0;
 		if (ret)
 			break;
+		/* What is left may be an entry for each page. */
 		ret = sg_append_table_add(append,
 					  pfn_to_page(run->pfn + (pos >> PAGE_SHIFT)),
 					  part, offset_in_page(pos),
-					  done + part < len, gfp);
+					  PFN_UP(len - done - part), gfp);
 		if (ret) {
 			unpin_user_folio(pfn_folio(run->pfn), 1);
 			break;
@@ -158,6 +159,7 @@ int pin_user_sg(unsigned long start, size_t len, unsigned int gup_flags,
 		ret = append_runs(append, &runs, offset_in_page(start), &len,
 				  max_segment, gfp);
 		start = (start & PAGE_MASK) + (pinned << PAGE_SHIFT);
+		cond_resched();
 	} while (!ret && len);
 
 	free_page((unsigned long)buf);

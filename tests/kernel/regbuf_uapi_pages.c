@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "caps.h"
 #include "folios.h"
 #include "pattern.h"
 #include "regbuf_uapi.h"
@@ -229,6 +230,45 @@ static void of_movable(size_t page)
 	close(fd);
 }
 
+static uint64_t migrated(void)
+{
+	FILE *f = fopen("/proc/vmstat", "r");
+	unsigned long long value;
+	char name[64];
+
+	while (f && fscanf(f, "%63s %llu", name, &value) == 2) {
+		if (!strcmp(name, "pgmigrate_success")) {
+			fclose(f);
+			return value;
+		}
+	}
+	fail("no pgmigrate_success in /proc/vmstat");
+}
+
+/*
+ * Memory that was never touched comes from where it can stay. Who is charged has it faulted in
+ * before it is pinned.
+ */
+static void untouched_charged(void)
+{
+	const size_t size = 4 * MIB;
+	struct io_uring ring;
+	uint64_t before;
+	char *mem;
+
+	set_capability(CAP_IPC_LOCK, false);
+	uapi_sparse_ring(&ring, 1);
+	mem = uapi_map(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	EXPECT(madvise(mem, size, MADV_NOHUGEPAGE), 0);
+	before = migrated();
+	EXPECT(uapi_update(&ring, 0, &(struct iovec){ mem, size }, 1, false), 1);
+	EXPECT(migrated(), before);
+	EXPECT(nr_movable(mem, size), 0);
+	io_uring_queue_exit(&ring);
+	EXPECT(munmap(mem, size), 0);
+	set_capability(CAP_IPC_LOCK, true);
+}
+
 static void of_movable_4k(void)
 {
 	of_movable(PAGE);
@@ -415,6 +455,7 @@ const struct uapi_case pages_cases[] = {
 const struct uapi_case movable_cases[] = {
 	{ "memfd_movable_4k", of_movable_4k, false },
 	{ "memfd_movable_thp", of_movable_thp, false },
+	{ "movable_untouched_charged", untouched_charged, false },
 	{ }
 };
 

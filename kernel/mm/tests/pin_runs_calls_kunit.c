@@ -175,8 +175,18 @@ static void sg(struct kunit *test)
 			if (maps[i] == map_thp && max_segments[j] == UINT_MAX)
 				KUNIT_EXPECT_EQ(test, append.sgt.orig_nents,
 						SZ_8M / PMD_SIZE);
+			KUNIT_EXPECT_LE(test, append.total_nents, nr);
 			unpin_user_sg(&append, UNPIN_DIRTY_LOCK);
 			KUNIT_EXPECT_EQ(test, pins_held(), before);
+		}
+		/* A short table is not allocated as a long one. */
+		{
+			struct sg_append_table append = { };
+
+			KUNIT_ASSERT_EQ(test, pin_user_sg(addr, 2 * PAGE_SIZE, FOLL_WRITE,
+							  PAGE_SIZE, GFP_KERNEL, &append), 0);
+			KUNIT_EXPECT_EQ(test, append.total_nents, 2);
+			unpin_user_sg(&append, UNPIN_DIRTY_LOCK);
 		}
 		/* All or nothing */
 		{

@@ -164,6 +164,43 @@ static void read_only_each_page(struct kunit *test)
 	}
 }
 
+/*
+ * One folio of a file is mapped shared, and right behind that private. What is
+ * pinned for long, to be read, is what the process sees after it wrote, there too.
+ */
+static void private_behind_shared(struct kunit *test)
+{
+	unsigned long nr = PMD_SIZE >> PAGE_SHIFT, addr;
+	struct page **pages = alloc_pages_array(test, nr);
+	struct page **written = alloc_pages_array(test, nr);
+	u32 bytes = nr * sizeof(struct bio_vec);
+	void *buf = alloc_buffer(test, bytes);
+	struct pin_runs runs;
+	int round;
+
+	for (round = 0; round <= PIN_RUNS_NR_FORMATS; round++) {
+		addr = map_shmem_private_half(test, PMD_SIZE);
+		if (round == PIN_RUNS_NR_FORMATS) {
+			reference(test, addr, nr, FOLL_LONGTERM, pages);
+		} else {
+			init_chunk(&runs, round, buf, bytes);
+			KUNIT_ASSERT_EQ(test, pin_user_runs_fast(addr, nr, FOLL_LONGTERM,
+								 GFP_KERNEL, &runs), nr);
+		}
+		write_all(test, addr, PMD_SIZE, 0xabcd);
+		reference(test, addr, nr, FOLL_WRITE, written);
+		if (round == PIN_RUNS_NR_FORMATS) {
+			KUNIT_EXPECT_MEMEQ(test, pages, written, nr * sizeof(*pages));
+			unpin_user_pages(pages, nr);
+		} else {
+			expect_runs(test, &runs, written, nr);
+			unpin_user_runs(&runs, UNPIN_CLEAN);
+		}
+		unpin_user_pages(written, nr);
+		unmap_user(test, addr, PMD_SIZE);
+	}
+}
+
 /* A pin for writing breaks copy-on-write before. */
 static void write_breaks_cow(struct kunit *test)
 {
@@ -266,6 +303,7 @@ static void migrate(struct kunit *test)
 static struct kunit_case pin_runs_cow_cases[] = {
 	KUNIT_CASE_PARAM(read_only_unshares, cow_gen_params),
 	KUNIT_CASE_PARAM(read_only_each_page, cow_gen_params),
+	KUNIT_CASE(private_behind_shared),
 	KUNIT_CASE_PARAM(write_breaks_cow, cow_gen_params),
 	KUNIT_CASE_PARAM(fork_copies_pinned, cow_gen_params),
 	KUNIT_CASE_PARAM(migrate, move_gen_params),

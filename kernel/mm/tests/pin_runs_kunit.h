@@ -65,6 +65,7 @@ unsigned long map_shmem_thp(struct kunit *test, unsigned long len);
 unsigned long map_shmem_thp_private(struct kunit *test, unsigned long len);
 unsigned long map_shmem_askew(struct kunit *test, unsigned long len);
 unsigned long map_shmem_half(struct kunit *test, unsigned long len);
+unsigned long map_shmem_private_half(struct kunit *test, unsigned long len);
 unsigned long map_memfd(struct kunit *test, unsigned long len);
 unsigned long map_file_private(struct kunit *test, unsigned long len);
 unsigned long map_file_shared(struct kunit *test, unsigned long len);

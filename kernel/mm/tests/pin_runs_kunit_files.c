@@ -135,8 +135,9 @@ unsigned long map_shmem_askew(struct kunit *test, unsigned long len)
 	return addr;
 }
 
-/* A folio, in one page table, whose second half can only be read */
-unsigned long map_shmem_half(struct kunit *test, unsigned long len)
+/* A folio, in one page table, whose second half was only read, in a mapping of its own */
+static unsigned long map_halves(struct kunit *test, unsigned long len,
+				unsigned long prot, unsigned long flags)
 {
 	struct file *file = huge_shmem_file(test, len);
 	unsigned long first = map_huge_shmem(test, file, len), half = len / 2;
@@ -144,13 +145,22 @@ unsigned long map_shmem_half(struct kunit *test, unsigned long len)
 
 	map_user(test, file, addr, half, PROT_READ | PROT_WRITE,
 		 MAP_SHARED | MAP_FIXED, 0);
-	map_user(test, file, addr + half, half, PROT_READ,
-		 MAP_SHARED | MAP_FIXED, half);
+	map_user(test, file, addr + half, half, prot, flags | MAP_FIXED, half);
 	fput(file);
 	touch(test, addr, half);
 	read_pages(test, addr + half, half);
 	vm_munmap(first, len);
 	return addr;
+}
+
+unsigned long map_shmem_half(struct kunit *test, unsigned long len)
+{
+	return map_halves(test, len, PROT_READ, MAP_SHARED);
+}
+
+unsigned long map_shmem_private_half(struct kunit *test, unsigned long len)
+{
+	return map_halves(test, len, PROT_READ | PROT_WRITE, MAP_PRIVATE);
 }
 
 /*
