@@ -34,8 +34,11 @@
  * that was plugged in could not be registered, so that a disk does without.
  * Requests that the kernel has keep their pages.  Those that are prepared and
  * not submitted yet (aio_add_sqe() leaves that to the event loop) name an entry
- * of the ring's table, and would fail with -EFAULT once it is empty; so they
- * are submitted before the ring lets go.
+ * of the ring's table, and would fail with -EFAULT once it is empty; so the
+ * ring waits for the event loop, and requests are made without buffers until
+ * then.  It does not submit them itself: there are polls beside them, armed
+ * again for handlers that have not run yet, which would be woken once too
+ * often.  The kick handler of libvhost-user takes that for an error.
  *
  * Those who registered memory need not hear that it goes: a block node is told
  * by its parents, and has others than it had when the memory came.  So whoever
@@ -68,6 +71,7 @@ typedef struct AioRegbufRing {
     AioContext *ctx;
     struct io_uring_ext_ring *ext;  /* NULL if it could not be attached */
     QEMUBH *bh;                     /* syncs an AioContext that sleeps */
+    unsigned last_sqe;              /* number of the last one with a buffer */
     QLIST_ENTRY(AioRegbufRing) next;
 } AioRegbufRing;
 
@@ -209,20 +213,13 @@ bool aio_regbuf_matches(const AioRegbuf *buf, const void *host, size_t size)
     return buf->id >= 0 && buf->host == host && buf->size == size;
 }
 
-/* Returns whether the kernel has all requests that were prepared */
-static bool ring_submit(AioRegbufRing *ring)
+/* Is a request with a buffer prepared that the kernel has not seen yet? */
+static bool ring_has_prepared(AioRegbufRing *ring)
 {
     struct io_uring *uring = &ring->ctx->fdmon_io_uring;
-    int ret;
+    unsigned ready = io_uring_sq_ready(uring);
 
-    /* It stops behind a request that it cannot make anything of */
-    while (io_uring_sq_ready(uring)) {
-        ret = io_uring_submit(uring);
-        if (ret <= 0 && ret != -EINTR) {
-            return false;
-        }
-    }
-    return true;
+    return ring->last_sqe - (uring->sq.sqe_tail - ready) < ready;
 }
 
 /* Returns the ring if it is up to date with the pool */
@@ -231,8 +228,7 @@ static struct io_uring_ext_ring *ring_sync(AioRegbufRing *ring)
     struct io_uring_ext_error err;
     int ret;
 
-    if (!ring_submit(ring)) {
-        /* The event loop will; requests are made without buffers until then */
+    if (ring_has_prepared(ring)) {
         qemu_bh_schedule(ring->bh);
         return NULL;
     }
@@ -281,14 +277,22 @@ static struct io_uring_ext_ring *ring_attach(AioContext *ctx)
 struct io_uring_ext_ring *aio_regbuf_ring(AioContext *ctx)
 {
     AioRegbufRing *ring = ctx->regbuf_ring;
+    struct io_uring_ext_ring *ext;
 
     if (unlikely(!ring)) {
-        return ring_attach(ctx);
+        ext = ring_attach(ctx);
+        ring = ctx->regbuf_ring;
+    } else if (unlikely(io_uring_ext_ring_stale(ring->ext))) {
+        ext = ring_sync(ring);
+    } else {
+        ext = ring->ext;
     }
-    if (unlikely(io_uring_ext_ring_stale(ring->ext))) {
-        return ring_sync(ring);
+
+    if (ext) {
+        /* The caller prepares the next one */
+        ring->last_sqe = ctx->fdmon_io_uring.sq.sqe_tail;
     }
-    return ring->ext;
+    return ext;
 }
 
 void aio_regbuf_ring_exit(AioContext *ctx)

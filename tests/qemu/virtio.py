@@ -18,6 +18,30 @@ QUEUE = 16 * PAGE               # of guest memory: the rings, and headers in the
 SECTOR = 512
 
 
+def rings(base, entries):
+    """Where the two rings of a queue are."""
+    avail = base + 16 * entries
+    return avail, (avail + 6 + 2 * entries + PAGE - 1) // PAGE * PAGE
+
+
+class Reads:
+    """Reads of one sector each, for a queue that is not used yet: what a driver writes."""
+
+    def __init__(self, sectors, area):
+        """At @area of guest memory are their headers, their answers, and what is read."""
+        count = len(sectors)
+        self.area, self.answers = area, area + 16 * count
+        self.data = (self.answers + count + PAGE - 1) // PAGE * PAGE
+        self.sectors = sectors
+        self.headers = b"".join(struct.pack("<IIQ", 0, 0, s) for s in sectors) + b"\xff" * count
+        self.table = b"".join(
+            struct.pack("<QIHHQIHHQIHH", area + 16 * i, 16, NEXT, 3 * i + 1,
+                        self.data + SECTOR * i, SECTOR, NEXT | WRITE, 3 * i + 2,
+                        self.answers + i, 1, WRITE, 0)
+            for i in range(count))
+        self.avail = struct.pack(f"<HH{count}H", 0, count, *range(0, 3 * count, 3))
+
+
 class Device:
     """The nth device of a kind on bus 0, with its queues in guest memory from @memory on."""
 
@@ -83,8 +107,7 @@ class Device:
         """A chain of @header, parts of memory that are taken from and that are given to, and an
         answer, which comes first or last of what is given. Returns the answer."""
         base = self.base(queue)
-        avail = base + 16 * self.entries
-        used = (avail + 6 + 2 * self.entries + PAGE - 1) // PAGE * PAGE
+        avail, _ = rings(base, self.entries)
         at_header = base + QUEUE - PAGE
         answer = at_header + PAGE // 2
         self.write(at_header, header)
@@ -99,13 +122,21 @@ class Device:
         self.write(avail + 4 + 2 * (at % self.entries), struct.pack("<H", 0))
         self.seen[queue] = at = (at + 1) % (1 << 16)
         self.write(avail + 2, struct.pack("<H", at))
+        self.kick(queue)
+        self.wait(queue)
+        return self.read(answer, answer_size)
+
+    def kick(self, queue):
         self.out("w", QUEUE_NOTIFY, queue)
+
+    def wait(self, queue):
+        """Until all requests of a queue came back."""
+        _, used = rings(self.base(queue), self.entries)
         deadline = time.time() + 120
-        while self.number(f"readw {used + 2:#x}") != at:
+        while self.number(f"readw {used + 2:#x}") != self.seen[queue]:
             if time.time() > deadline:
                 raise TimeoutError("a request of a disk does not come back")
             time.sleep(0.01)
-        return self.read(answer, answer_size)
 
     def transfer(self, write, sector, parts, queue):
         """True: the disk did it."""
@@ -135,6 +166,19 @@ class Blk(Device):
         header = struct.pack("<IIQ", write, 0, sector)
         return self.request(queue, header, parts if write else [], [] if write else parts, 1,
                             False) == b"\0"
+
+    def prepare(self, queue, reads):
+        """Put many at once into a queue; kick() starts them."""
+        self.write(reads.area, reads.headers)
+        self.write(self.base(queue), reads.table)
+        self.write(rings(self.base(queue), self.entries)[0], reads.avail)
+        self.seen[queue] = len(reads.sectors)
+
+    def finish(self, queue, reads):
+        """How many of them failed, and what was read."""
+        self.wait(queue)
+        answers = self.read(reads.answers, len(reads.sectors))
+        return len(answers) - answers.count(0), self.read(reads.data, SECTOR * len(reads.sectors))
 
 
 class Scsi(Device):

@@ -51,7 +51,7 @@ AioRegbuf *aio_regbuf_get(void *host, size_t size, Error **errp);
  *
  * With the last one the memory is unregistered.  The caller may unmap it
  * at once; it is unpinned as soon as all AioContexts have let go of it, which
- * each does by itself, and before its next request.
+ * each does by itself, and before its next request with a buffer.
  */
 void aio_regbuf_put(AioRegbuf *buf);
 
@@ -69,10 +69,9 @@ bool aio_regbuf_matches(const AioRegbuf *buf, const void *host, size_t size);
 /**
  * aio_regbuf_ring: What to prepare the requests of an AioContext with.
  *
- * Must be called in the thread of @ctx, before each request: the answer is up
- * to date with what is registered, and only until it runs other code.  It may
- * submit requests that were prepared before, so there must be no SQE that is not
- * filled in yet.
+ * Must be called in the thread of @ctx, before each request, which has to be
+ * the next that is prepared: the answer is up to date with what is registered,
+ * and only until it runs other code.
  *
  * Returns: the ring, or NULL if requests can only be made without registered
  * buffers
