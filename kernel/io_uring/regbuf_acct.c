@@ -72,7 +72,7 @@ regbuf_acct_alloc(const struct io_regbuf_acct_key *key)
 		return NULL;
 	acct->key = *key;
 	refcount_set(&acct->refs, 1);
-	spin_lock_init(&acct->lock);
+	spin_lock_init(&acct->blocks_lock);
 	for (i = 0; i < ARRAY_SIZE(acct->blocks); i++)
 		xa_init(&acct->blocks[i]);
 	get_uid(key->user);
@@ -168,7 +168,7 @@ static void regbuf_charge_lock(struct regbuf_charge *c)
 {
 	if (c->locked)
 		return;
-	spin_lock(&c->acct->lock);
+	spin_lock(&c->acct->blocks_lock);
 	c->locked = true;
 	c->block = NULL;
 }
@@ -178,7 +178,7 @@ static void regbuf_charge_unlock(struct regbuf_charge *c)
 	if (!c->locked)
 		return;
 	c->locked = false;
-	spin_unlock(&c->acct->lock);
+	spin_unlock(&c->acct->blocks_lock);
 }
 
 /* Give so many pages to the user and the mm, if the limit allows it. */

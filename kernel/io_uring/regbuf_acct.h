@@ -29,7 +29,8 @@ struct io_regbuf_acct_key {
  * @refs: one for each buffer, and one for each ring
  * @nr_late: buffers that nothing has any more, and that are not released yet
  * @rcu: others may find it until a grace period has passed
- * @lock: protects @blocks, and what is charged for the users that they count
+ * @blocks_lock: protects @blocks, and what is charged for the users that they
+ *	count
  * @blocks: for each order, how many runs there are in which folio
  *
  * All rings of one user and one mm have the same one. A large folio is charged
@@ -46,7 +47,7 @@ struct io_regbuf_acct {
 	refcount_t			refs;
 	atomic_t			nr_late;
 	struct rcu_head			rcu;
-	spinlock_t			lock;	/* of blocks */
+	spinlock_t			blocks_lock;	/* of blocks */
 	struct xarray			blocks[MAX_FOLIO_ORDER + 1];
 };
 
@@ -57,8 +58,8 @@ struct io_regbuf_acct {
  * @nr_pages: that came, less those that went, since the last settlement
  * @reserved: charged ahead of the next settlement
  * @charged: given to the user and the mm so far
- * @locked: ->lock is held
- * @block: block of @order and @index, or NULL; only while ->lock is held
+ * @locked: ->blocks_lock is held
+ * @block: block of @order and @index, or NULL; only while ->blocks_lock is held
  *
  * Runs have to go in the order in which they came.
  */
