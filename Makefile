@@ -72,8 +72,11 @@ bench-native: programs ## this machine's own kernel by the clock, into OUTPUT=FI
 	@tests/bench/uring-regbuf-bench run --programs $(BUILD)/tests/kernel $(BENCH_ARGS) \
 		$(or $(OUTPUT),$(BUILD)/bench-native.json)
 
-check: tree ## all checks: lint, tools, KUnit, programs in the guest
-	@tests/check $(CHECKS)
+# A guest takes up to 6 GiB.
+JOBS ?= $(if $(filter 1,$(shell nproc)),1,2)
+
+check: tree programs ## all checks, two at once (JOBS=1): lint, tools, KUnit, programs in the guest
+	@tests/check --jobs $(JOBS) $(CHECKS)
 
 lint: tree ## the checks of our own files
 	@tests/check 'lint-*'
