@@ -100,7 +100,7 @@ $(BUILD)/users.img: tree programs
 	@tests/vm/mkimage -o $@ $(patsubst %,$(BUILD)/tests/kernel/%,zcrx_area rdma_mr ublk_shmem)
 
 programs: tree
-	@$(MAKE) --no-print-directory -C tests/kernel O=$(abspath $(BUILD))/tests/kernel all place_bench \
+	@$(MAKE) --no-print-directory -s -C tests/kernel O=$(abspath $(BUILD))/tests/kernel all place_bench \
 		zcrx_area
 
 check-arches: tree ## other architectures: all that the series touches, and KUnit

@@ -25,7 +25,6 @@
 #define SECTOR		512UL
 #define MAX_BYTES	MIB
 #define PARTS		UBLK_PARTS
-#define URING_CMD	46
 #define TRIES		500
 
 /* What a completion is of; the tag is below it. */
@@ -38,17 +37,6 @@ enum stage {
 	STAGE_PROBE,			/* instead of all of these */
 	STAGE_PROBED,
 };
-
-static void prep_command(struct io_uring_sqe *sqe, int fd, unsigned int op, const void *data,
-			 size_t len)
-{
-	memset(sqe, 0, 48);
-	sqe->opcode = URING_CMD;
-	sqe->fd = fd;
-	/* cmd_op, and cmd at the end, are names that an old header does not have. */
-	sqe->off = op;
-	memcpy((char *)sqe + 48, data, len);
-}
 
 static int control(struct ublk_server *server, unsigned int nr, const void *data, size_t len,
 		   uint64_t value)
@@ -66,7 +54,7 @@ static int control(struct ublk_server *server, unsigned int nr, const void *data
 	if (fd < 0)
 		return -errno;
 	memset(sqe, 0, 128);
-	prep_command(sqe, fd, (unsigned int)CONTROL(nr), &cmd, sizeof(cmd));
+	uring_prep_cmd(sqe, fd, (unsigned int)CONTROL(nr), &cmd, sizeof(cmd));
 	ret = uring_one(&server->control);
 	close(fd);
 	return ret;
@@ -94,7 +82,7 @@ static void io_command(struct ublk_server *server, unsigned int tag, enum stage 
 	struct ublksrv_io_cmd cmd = { .tag = (__u16)tag, .result = result, .addr = addr };
 	struct io_uring_sqe *sqe = new_sqe(server);
 
-	prep_command(sqe, server->device, (unsigned int)IO_COMMAND(nr), &cmd, sizeof(cmd));
+	uring_prep_cmd(sqe, server->device, (unsigned int)IO_COMMAND(nr), &cmd, sizeof(cmd));
 	/* Where the driver registers the buffer of the next request, if it does. */
 	if (server->auto_register)
 		sqe->addr = tag;

@@ -43,7 +43,6 @@
 #define F_SHMEM_ZC		(1ULL << 19)
 #define IO_F_SHMEM_ZC		(1U << 19)
 #define BUF_READ_ONLY		(1U << 0)
-#define URING_CMD		46
 
 struct shmem_buf_reg {
 	__u64 addr;
@@ -77,16 +76,6 @@ static struct device {
 	atomic_bool failed;
 } dev;
 
-static void prep(struct io_uring_sqe *sqe, int fd, unsigned int op, const void *data, size_t len)
-{
-	memset(sqe, 0, 48);
-	sqe->opcode = URING_CMD;
-	sqe->fd = fd;
-	/* cmd_op, and cmd at the end, are names that an old header does not have. */
-	sqe->off = op;
-	memcpy((char *)sqe + 48, data, len);
-}
-
 /* For an unprivileged device, the path of its node comes before the data. */
 static int control(unsigned int nr, const void *data, size_t len, uint64_t value)
 {
@@ -115,7 +104,7 @@ static int control(unsigned int nr, const void *data, size_t len, uint64_t value
 		memcpy((char *)&cmd + 24, &(__u16){ sizeof(both.path) }, sizeof(__u16));
 	}
 	memset(sqe, 0, 128);
-	prep(sqe, dev.control_fd, CONTROL(nr), &cmd, sizeof(cmd));
+	uring_prep_cmd(sqe, dev.control_fd, CONTROL(nr), &cmd, sizeof(cmd));
 	return uring_one(&dev.control);
 }
 
@@ -144,7 +133,7 @@ static void io_command(unsigned int tag, unsigned int nr, int result)
 
 	if (!sqe)
 		die("no free submission queue entry");
-	prep(sqe, dev.fd, IO_COMMAND(nr), &cmd, sizeof(cmd));
+	uring_prep_cmd(sqe, dev.fd, IO_COMMAND(nr), &cmd, sizeof(cmd));
 	sqe->user_data = tag;
 }
 

@@ -149,6 +149,16 @@ int uring_mem_region(const struct io_uring *ring, unsigned int pages)
 	return uring_register(ring->ring_fd, URING_REGISTER_MEM_REGION, &region, 1);
 }
 
+void uring_prep_cmd(struct io_uring_sqe *sqe, int fd, unsigned int op, const void *data, size_t len)
+{
+	memset(sqe, 0, 48);
+	sqe->opcode = URING_OP_CMD;
+	sqe->fd = fd;
+	/* cmd_op, and cmd at the end, are names that an old header does not have. */
+	sqe->off = op;
+	memcpy((char *)sqe + 48, data, len);
+}
+
 int uring_one(struct io_uring *ring)
 {
 	struct io_uring_cqe *cqe;

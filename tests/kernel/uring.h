@@ -14,6 +14,7 @@
 #define URING_CLONE_SRC_REGISTERED	(1U << 0)
 #define URING_CLONE_DST_REPLACE		(1U << 1)
 #define URING_RSRC_SPARSE		(1U << 0)
+#define URING_OP_CMD			46
 #define URING_OP_READV_FIXED		60
 #define URING_OP_WRITEV_FIXED		61
 #define URING_OP_BUFFERS_UPDATE		65	/* the patched kernel's */
@@ -80,6 +81,9 @@ int uring_update(const struct io_uring *ring, unsigned int slot, const struct io
 
 /* A region of @pages pages of kernel memory, which goes away with the ring. */
 int uring_mem_region(const struct io_uring *ring, unsigned int pages);
+
+/* IORING_OP_URING_CMD with a copy of @data; what is longer than 16 bytes needs IORING_SETUP_SQE128. */
+void uring_prep_cmd(struct io_uring_sqe *sqe, int fd, unsigned int op, const void *data, size_t len);
 
 /* Submits one request and waits for its result. */
 int uring_one(struct io_uring *ring);
