@@ -46,7 +46,7 @@ class Client:
         self.sync()                             # the client before it has gone
         self.memory[:64 << 10] = bytes(64 << 10)
         self.send(SET_FEATURES, struct.pack("<Q", VERSION_1))
-        self.send(SET_MEM_TABLE, struct.pack("<II", 1, 0) + memory.region, memory.fd)
+        self.table(memory)
         avail, used = rings(USER, ENTRIES)
         self.send(SET_VRING_NUM, struct.pack("<II", 0, ENTRIES))
         self.send(SET_VRING_BASE, struct.pack("<II", 0, 0))
@@ -80,11 +80,24 @@ class Client:
                 raise EOFError("the server has gone")
             answer += got
 
+    def table(self, *memory):
+        """Tell of all memory anew."""
+        self.send(SET_MEM_TABLE, struct.pack("<II", len(memory), 0) +
+                  b"".join(m.region for m in memory), *(m.fd for m in memory))
+
     def add(self, memory):
         self.send(ADD_MEM_REG, bytes(8) + memory.region, memory.fd)
 
     def remove(self, memory):
         self.send(REM_MEM_REG, bytes(8) + memory.region)
+
+    def more(self):
+        """One more request, in an entry whose request may be in flight."""
+        avail, _ = rings(0, ENTRIES)
+        at = avail + 4 + 2 * (self.seen % ENTRIES)
+        self.memory[at:at + 2] = struct.pack("<H", 0)
+        self.seen = (self.seen + 1) % (1 << 16)
+        self.memory[avail + 2:avail + 4] = struct.pack("<H", self.seen)
 
     def prepare(self, reads):
         """Put them into the queue, whose requests of before have all come back."""
