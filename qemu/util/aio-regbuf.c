@@ -30,8 +30,8 @@
  * sleep, and would keep the memory pinned until their next request.
  *
  * Not all that is removed has gone: memory may leave the table with requests
- * in it, since the client of vhost-user changes its table, or since a RAM block
- * that was plugged in could not be registered, so that a disk does without.
+ * in it, since a RAM block that was plugged in could not be registered, so that
+ * a disk does without.
  * Requests that the kernel has keep their pages.  Those that are prepared and
  * not submitted yet (aio_add_sqe() leaves that to the event loop) name an entry
  * of the ring's table, and would fail with -EFAULT once it is empty; so the
