@@ -104,7 +104,7 @@ static unsigned long pin_memfd_large(struct folio *folio, unsigned long pfn,
 				     unsigned long nr, struct gup_out *out)
 {
 	struct run_builder *b = &out->builder;
-	unsigned long end = folio_end_pfn(folio);
+	unsigned long end = folio_pfn(folio) + folio_large_nr_pages(folio);
 	unsigned long pins;
 
 	nr = min3(nr, end - pfn, run_builder_reach(b, pfn));
@@ -166,13 +166,17 @@ static unsigned long pin_memfd_section(struct address_space *mapping,
 	rcu_read_lock();
 	for (folio = xas_load(&xas); index < end && budget; folio = xas_next(&xas)) {
 		unsigned long nr, pfn;
-		bool large, ready;
+		bool large;
 		int refs;
 
-		if (xas_retry(&xas, folio))
-			continue;
-		if (!folio || xa_is_value(folio) || xa_is_sibling(folio))
+		if (!folio || xa_is_value(folio))
 			break;
+		if (unlikely(xa_is_internal(folio))) {
+			if (!xa_is_retry(folio))
+				break;
+			xas_reset(&xas);
+			continue;
+		}
 		/* Frozen is not for long; too many references may be. */
 		if (folio_ref_count(folio) < 0) {
 			*error = -ENOMEM;
@@ -188,16 +192,16 @@ static unsigned long pin_memfd_section(struct address_space *mapping,
 			xas_reset(&xas);
 			continue;
 		}
-		ready = memfd_folio_is_ready(folio, out);
+		/* What it says of one that is not ours any more does no harm. */
+		if (!memfd_folio_is_ready(folio, out)) {
+			folio_put_refs(folio, refs);
+			break;
+		}
 		if (unlikely(folio != xas_reload(&xas) ||
 			     folio_test_large(folio) != large)) {
 			folio_put_refs(folio, refs);
 			xas_reset(&xas);
 			continue;
-		}
-		if (!ready) {
-			folio_put_refs(folio, refs);
-			break;
 		}
 
 		pfn = folio_pfn(folio) + (index - folio->index);
