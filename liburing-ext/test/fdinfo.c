@@ -70,6 +70,22 @@ static void check_long_table(void)
 	}
 }
 
+/* Whose memory it is is what is told, and not the address: that of a memfd may be 0. */
+static void check_whose(void)
+{
+	CHECK(parse(HEAD "UserBufs:\t4\n    0: 0x0/4096\n    1: 0x0/8192\n    2: 0x1000/4096\n"
+		    "    3: 0x0/512\n" MIDDLE "UserBufLayouts:\n"
+		    "  buf=0, layout=uniform, bvecs=1, metadata=512, charged=0, dir=source+dest\n"
+		    "  buf=1, layout=uniform, bvecs=1, metadata=512, charged=0, dir=source+dest, memfd\n"
+		    "  buf=2, dir=source, memfd\n"
+		    "  buf=3, layout=linear, bvecs=1, metadata=56, charged=0, dir=dest, later, kernel\n"));
+	CHECK_EQ(t.nr_buffers, 4);
+	CHECK(!t.buffers[0].kernel && !t.buffers[0].memfd);
+	CHECK(!t.buffers[1].kernel && t.buffers[1].memfd);
+	CHECK(!t.buffers[2].kernel && t.buffers[2].memfd);
+	CHECK(t.buffers[3].kernel && !t.buffers[3].memfd);
+}
+
 static void check_told(void)
 {
 	CHECK(parse(HEAD "UserBufs:\t4\n    0: 0x7f0000000000/1048576\n    1: <none>\n"
@@ -103,6 +119,7 @@ int main(void)
 	check_lists();
 	check_long_table();
 	check_told();
+	check_whose();
 	free(t.buffers);
 	return 0;
 }

@@ -10,7 +10,8 @@
  *
  *   UserBufLayouts:
  *     buf=0, layout=uniform, bvecs=2, metadata=560, charged=0, dir=source+dest
- *     buf=2, dir=source
+ *     buf=2, dir=source, memfd
+ *     buf=3, layout=linear, bvecs=1, metadata=56, charged=0, dir=dest, kernel
  *
  * Of what is registered read-only it does not say how that lies in memory.
  */
@@ -36,9 +37,23 @@ static void add(struct fdinfo_table *t, const char *line)
 			exit(1);
 		}
 	}
+	/* Unless more is told: kernels that do not tell know no other buffers without address */
 	t->buffers[t->nr_buffers++] = (struct fdinfo_buffer) {
 		.index = index, .address = address, .bytes = bytes, .kernel = !address,
 	};
+}
+
+/* Is it one of what follows ", " here? */
+static bool has_word(const char *list, const char *word)
+{
+	size_t length = strlen(word);
+
+	while ((list = strstr(list, ", "))) {
+		list += 2;
+		if (!strncmp(list, word, length) && strchr(",\n", list[length]))
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -49,22 +64,24 @@ static unsigned tell(struct fdinfo_table *t, unsigned at, const char *line)
 {
 	unsigned long long metadata, charged;
 	struct fdinfo_buffer b = { .told = true };
+	int end = 0;
 
 	if (sscanf(line, " buf=%u, layout=%15[^,\n], bvecs=%u, metadata=%llu, charged=%llu, "
-		   "dir=%15[^,\n]", &b.index, b.layout, &b.bvecs, &metadata, &charged,
-		   b.direction) != 6) {
+		   "dir=%15[^,\n]%n", &b.index, b.layout, &b.bvecs, &metadata, &charged,
+		   b.direction, &end) != 6) {
 		metadata = charged = b.bvecs = 0;
 		b.layout[0] = '\0';
-		if (sscanf(line, " buf=%u, dir=%15[^,\n]", &b.index, b.direction) != 2)
+		if (sscanf(line, " buf=%u, dir=%15[^,\n]%n", &b.index, b.direction, &end) != 2)
 			return at;
 	}
+	b.kernel = has_word(line + end, "kernel");
+	b.memfd = has_word(line + end, "memfd");
 	while (at < t->nr_buffers && t->buffers[at].index < b.index)
 		at++;
 	if (at == t->nr_buffers || t->buffers[at].index != b.index)
 		return at;
 	b.address = t->buffers[at].address;
 	b.bytes = t->buffers[at].bytes;
-	b.kernel = t->buffers[at].kernel;
 	b.metadata = metadata;
 	b.charged = charged;
 	t->buffers[at] = b;

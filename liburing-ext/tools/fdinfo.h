@@ -9,11 +9,12 @@
 
 struct fdinfo_buffer {
 	unsigned index;
-	__u64 address;		/* 0 for memory of the kernel */
+	__u64 address;		/* 0 for memory of the kernel; of a memfd any */
 	__u64 bytes;
 	/* The rest only where the kernel tells it, in a block "UserBufLayouts:" */
 	bool told;
 	bool kernel;		/* memory of the kernel */
+	bool memfd;		/* pages of a memfd: what is mapped at the address may be others */
 	char layout[16];	/* "uniform", "mixed" ...; "" of a read-only buffer */
 	char direction[16];	/* "source", "dest", "source+dest" */
 	unsigned bvecs;

@@ -45,6 +45,7 @@ static void json_told(struct json *j, const struct fdinfo_buffer *b)
 	}
 	json_str(j, "direction", b->direction);
 	json_bool(j, "kernel_memory", b->kernel);
+	json_bool(j, "memfd", b->memfd);
 	json_close(j, '}');
 }
 
@@ -72,13 +73,16 @@ static void *grow(void *p, size_t nr, size_t size)
 	exit(1);
 }
 
-/* The same memory as of one before: only that is said.  The kernel's has no address. */
+/*
+ * The same memory as of one before: only that is said.  Of the kernel's and of a memfd's the
+ * address does not tell.
+ */
 static bool show_repeated(struct show *s, const struct fdinfo_buffer *b)
 {
 	const struct seen *o;
 
 	for (o = s->seen; o < s->seen + s->nr_seen; o++)
-		if (!b->kernel && o->address == b->address && o->bytes == b->bytes)
+		if (!b->kernel && !b->memfd && o->address == b->address && o->bytes == b->bytes)
 			break;
 	if (o == s->seen + s->nr_seen) {
 		s->seen = grow(s->seen, s->nr_seen, sizeof(*s->seen));
@@ -112,8 +116,8 @@ static void show_buffer(struct show *s, const struct fdinfo_buffer *b)
 	if (show_repeated(s, b))
 		return;
 	s->buffers++;
-	/* Memory of the kernel has no address to look at */
-	if (!b->kernel)
+	/* What is mapped at the address is looked at */
+	if (!b->kernel && !b->memfd)
 		ret = io_uring_ext_layout_estimate(s->pid, (void *)(uintptr_t)b->address,
 						   b->bytes, &l, map, CELLS);
 	json_open(&s->j, NULL, '{');
@@ -135,6 +139,8 @@ static void show_buffer(struct show *s, const struct fdinfo_buffer *b)
 		print_layout(&l, map);
 	else if (b->kernel)
 		printf("  memory    the kernel's own, of a driver\n");
+	else if (b->memfd)
+		printf("  memory    of a memfd, mapped or not\n");
 	else if (ret == -ENOENT)
 		printf("  layout    the memory is not mapped there any more\n");
 	else

@@ -658,6 +658,35 @@ static void fdinfo_layouts(void)
 	EXPECT_TRUE(!strstr(text, "0x"));
 }
 
+/* The address of such a buffer is a name: it is said that it is a memfd's. */
+static void fdinfo_memfd(void)
+{
+	int fd = memfd_new(16 * PAGE, 0);
+	struct io_uring_regbuf_desc desc = memfd_range(fd, 0, 16 * PAGE);
+	struct io_uring ring;
+	char want[512];
+	layout_t l;
+	char *text;
+
+	uapi_sparse_ring(&ring, 2);
+	EXPECT(memfd_set(&ring, 0, desc), 1);
+	desc.flags = IO_REGBUF_READ_ONLY;
+	desc.uaddr = 32 * PAGE;
+	EXPECT(memfd_set(&ring, 1, desc), 1);
+	get_layout(&ring, 0, &l);
+	expect_old_lines(fdinfo(&ring), "UserFiles:\t0\nUserBufs:\t2\n    0: 0x0/65536\n"
+			 "    1: 0x20000/65536\n");
+	text = strstr(fdinfo(&ring), "\nUserBufLayouts:");
+	EXPECT_TRUE(text);
+	snprintf(want, sizeof(want),
+		 "\nUserBufLayouts:\n"
+		 "  buf=0, layout=uniform, bvecs=16, metadata=512, charged=%llu, dir=source+dest, memfd\n"
+		 "  buf=1, dir=source, memfd\n",
+		 (unsigned long long)l.charged_bytes);
+	expect_text(text, want);
+	close(fd);
+}
+
 /* ---- the kernel without all that ---- */
 
 static void stock_refuses(void)
@@ -706,5 +735,6 @@ const struct uapi_case tell_cases[] = {
 	{ "other_task", other_task, false },
 	{ "fdinfo_old_lines", fdinfo_old_lines, true },
 	{ "fdinfo_layouts", fdinfo_layouts, false },
+	{ "fdinfo_memfd", fdinfo_memfd, false },
 	{ }
 };
