@@ -357,10 +357,12 @@ def all_bounds_rows(name, part):
 
 
 def missed(name, part):
-    """The bounds that a part does not meet, a sentence each."""
-    return [f"{name}: {what}: {key} is {patched or 'not known'}, asked {limit}: {met}"
+    """The bounds that a part does not meet: {(what, figure): sentence}."""
+    # Which transfer is the one that takes most is not what the last bound is about.
+    return {(what.partition(", at most: ")[0], key):
+            f"{name}: {what}: {key} is {patched or 'not known'}, asked {limit}: {met}"
             for what, key, _, patched, _, limit, met in all_bounds_rows(name, part)
-            if met != "met"]
+            if met != "met"}
 
 
 def bounds_table(parts):
