@@ -10,7 +10,7 @@
  * userfaultfd(2) does not provide before it is told to.  So no lock of the kernel that
  * pinning holds is in the way of the others either.
  *
- * And the system calls of an attach; the time of a sync.
+ * And the system calls of an attach, an add and a remove; the time of a sync.
  */
 #include <linux/userfaultfd.h>
 #include <poll.h>
@@ -396,6 +396,33 @@ static void check_attach_calls(__u32 flags, unsigned regions, unsigned most)
 	io_uring_queue_exit(&ring);
 }
 
+/* As io_uring_ext_pool_create(3) says */
+static void check_add_calls(void)
+{
+	struct io_uring_ext_pool_params params = { .nr_slots = 64 };
+	struct io_uring_ext_region region[2] = { region_of(0, 0), region_of(1, 0) };
+	unsigned i, before, adding, removing;
+	struct io_uring_ext_pool *pool;
+	int id;
+
+	if (!t_may_lock(MiB, "what an add takes"))
+		return;
+	CHECK_OK(io_uring_ext_pool_create(&pool, &params, &err), err);
+	for (i = 0; i < 2; i++) {
+		before = calls;
+		id = io_uring_ext_pool_add(pool, &region[i], &err);
+		CHECK_OK(id, err);
+		adding = calls - before;
+		before = calls;
+		CHECK(io_uring_ext_pool_remove(pool, id) >= 0);
+		removing = calls - before;
+		printf("add: %u system calls; remove: %u\n", adding, removing);
+		CHECK_EQ(adding, 4);
+		CHECK_EQ(removing, 1);
+	}
+	CHECK_EQ(io_uring_ext_pool_destroy(pool), 0);
+}
+
 static double now_us(void)
 {
 	struct timespec ts;
@@ -468,6 +495,7 @@ int main(void)
 	check_others(false, false);
 	check_others(true, false);
 	check_others(false, true);
+	check_add_calls();
 	check_attach_calls(0, 0, 3);
 	check_attach_calls(0, 1, 3);
 	check_attach_calls(0, 32, 3);
