@@ -148,6 +148,24 @@ static unsigned long pin_memfd_small(struct folio *folio, unsigned long pfn,
 }
 
 /*
+ * The entry at @index, behind a large folio. Most often it is in the same node of
+ * the page cache, with as many slots for each folio: that is a shorter way than
+ * those which cannot know it.
+ */
+static struct folio *memfd_folio_behind(struct xa_state *xas, pgoff_t index)
+{
+	xas_advance(xas, index);
+	if (likely(xas->xa_offset)) {
+		struct folio *folio = xas_reload(xas);
+
+		if (likely(!xa_is_internal(folio)))
+			return folio;
+	}
+	xas_set(xas, index);
+	return xas_load(xas);
+}
+
+/*
  * Pin what is there and ready from @index on, as much as the budget of a section
  * allows. Returns how many pages it was; -ENOMEM in @error if what ended it is a
  * folio that has as many references as it may have.
@@ -164,7 +182,8 @@ static unsigned long pin_memfd_section(struct address_space *mapping,
 
 	gup_pin_stat_init(&out->pinned, NR_FOLL_PIN_ACQUIRED);
 	rcu_read_lock();
-	for (folio = xas_load(&xas); index < end && budget; folio = xas_next(&xas)) {
+	folio = xas_load(&xas);
+	while (index < end && budget) {
 		unsigned long nr, pfn;
 		bool large;
 		int refs;
@@ -174,8 +193,7 @@ static unsigned long pin_memfd_section(struct address_space *mapping,
 		if (unlikely(xa_is_internal(folio))) {
 			if (!xa_is_retry(folio))
 				break;
-			xas_reset(&xas);
-			continue;
+			goto again;
 		}
 		/* Frozen is not for long; too many references may be. */
 		if (folio_ref_count(folio) < 0) {
@@ -188,10 +206,8 @@ static unsigned long pin_memfd_section(struct address_space *mapping,
 		 */
 		large = PageHead(&folio->page);
 		refs = large ? 1 : GUP_PIN_COUNTING_BIAS;
-		if (!folio_ref_try_add(folio, refs)) {
-			xas_reset(&xas);
-			continue;
-		}
+		if (!folio_ref_try_add(folio, refs))
+			goto again;
 		/* What it says of one that is not ours any more does no harm. */
 		if (!memfd_folio_is_ready(folio, out)) {
 			folio_put_refs(folio, refs);
@@ -200,8 +216,7 @@ static unsigned long pin_memfd_section(struct address_space *mapping,
 		if (unlikely(folio != xas_reload(&xas) ||
 			     folio_test_large(folio) != large)) {
 			folio_put_refs(folio, refs);
-			xas_reset(&xas);
-			continue;
+			goto again;
 		}
 
 		pfn = folio_pfn(folio) + (index - folio->index);
@@ -215,8 +230,12 @@ static unsigned long pin_memfd_section(struct address_space *mapping,
 		if (out->full)
 			break;
 		budget--;
-		if (large)
-			xas_advance(&xas, index - 1);
+		folio = large ? memfd_folio_behind(&xas, index) :
+				xas_next(&xas);
+		continue;
+again:
+		xas_reset(&xas);
+		folio = xas_load(&xas);
 	}
 	rcu_read_unlock();
 	gup_pin_stat_flush(&out->pinned);

@@ -524,22 +524,15 @@ static void cost(int fd, size_t size, size_t page)
 	mem = uapi_map(size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd);
 	mapping = (now_ns() - start) >> uapi_icount;
 	desc.uaddr = part.uaddr = (uintptr_t)mem;
-	if (half)
-		of_mapped = of_the_runs(part, desc, &mapped);
-	else
-		mapped = cost_of(desc);
+	of_mapped = of_the_runs(part, desc, &mapped);
 	EXPECT(munmap(mem, size), 0);
-	if (half)
-		of_memfd = of_the_runs(memfd_range(fd, 0, half), memfd_range(fd, 0, size), &memfd);
-	else
-		memfd = cost_of(memfd_range(fd, 0, size));
+	of_memfd = of_the_runs(memfd_range(fd, 0, half), memfd_range(fd, 0, size), &memfd);
 	note("  %zu runs: memfd %llu insn, %llu pins; mapped %llu, %llu; to map it %llu", runs,
 	     memfd.insn, (unsigned long long)memfd.pins, mapped.insn,
 	     (unsigned long long)mapped.pins, mapping);
-	if (half)
-		note("  each of half of them: memfd %.1f insn, mapped %.1f",
-		     (double)of_memfd / (double)(runs - runs / 2),
-		     (double)of_mapped / (double)(runs - runs / 2));
+	note("  each of half of them: memfd %.1f insn, mapped %.1f",
+	     (double)of_memfd / (double)(runs - runs / 2),
+	     (double)of_mapped / (double)(runs - runs / 2));
 	EXPECT(memfd.pins, runs);
 	EXPECT_TRUE(memfd.pins <= mapped.pins);
 	EXPECT_TRUE(of_memfd <= of_mapped);
@@ -579,7 +572,7 @@ static void cost_2m(void)
 
 static void cost_1g(void)
 {
-	cost(huge_memfd(MFD_HUGE_1GB, GIB), GIB, GIB);
+	cost(huge_memfd(MFD_HUGE_1GB, 2 * GIB), 2 * GIB, GIB);
 }
 
 const struct uapi_case cost_cases[] = {
