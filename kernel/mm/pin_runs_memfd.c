@@ -83,6 +83,7 @@ void pin_memfd_end(struct file *file, unsigned int gup_flags)
  * Who writes it to swap looks at the references with the folio locked, and then
  * cleans it and takes it out of the page cache. He has seen ours, or it is still
  * locked, or it is gone: the caller looks at the page cache after this.
+ * folio_test_uptodate() orders the look at the lock before that.
  */
 static bool memfd_folio_is_ready(struct folio *folio, struct gup_out *out)
 {
@@ -208,7 +209,7 @@ static unsigned long pin_memfd_section(struct address_space *mapping,
 		refs = large ? 1 : GUP_PIN_COUNTING_BIAS;
 		if (!folio_ref_try_add(folio, refs))
 			goto again;
-		/* What it says of one that is not ours any more does no harm. */
+		/* What it says of one that is not ours any more: look again. */
 		if (!memfd_folio_is_ready(folio, out)) {
 			folio_put_refs(folio, refs);
 			break;
@@ -255,7 +256,8 @@ again:
  *
  * Context: Process context. Gives way to others, but waits for nothing.
  * Return: As pin_user_runs_fast(), and
- *	   -EAGAIN: the first page is not ready, see fault_in_memfd_runs()
+ *	   -EAGAIN: the first page is not ready, or was not a moment ago, see
+ *		    fault_in_memfd_runs()
  *	   -ENOMEM: it has as many references as it may have
  *	   -EINVAL: the pages are not all inside the file
  */
