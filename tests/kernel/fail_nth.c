@@ -103,3 +103,28 @@ void fail_nodes_from(unsigned int n)
 	set(DEBUGFS "/failslab/space", space);
 	set(DEBUGFS "/failslab/probability", "100");
 }
+
+void fail_objects_after(unsigned int bytes)
+{
+	char space[32];
+
+	/* Threads inherit it. The probability is last, and first to go. */
+	set("/proc/thread-self/make-it-fail", "1");
+	set(DEBUGFS "/failslab/task-filter", "Y");
+	set(DEBUGFS "/failslab/times", "1");
+	snprintf(space, sizeof(space), "%u", bytes);
+	set(DEBUGFS "/failslab/space", space);
+	set(DEBUGFS "/failslab/probability", "100");
+}
+
+bool fail_objects_end(void)
+{
+	char times[32];
+	int ret;
+
+	set(DEBUGFS "/failslab/probability", "0");
+	ret = read_line(DEBUGFS "/failslab/times", times, sizeof(times));
+	if (ret)
+		die(DEBUGFS "/failslab/times: %s", strerror(-ret));
+	return !strcmp(times, "0");
+}

@@ -24,4 +24,12 @@ bool fail_nth_disarm(void);
  */
 void fail_nodes_from(unsigned int n);
 
+/*
+ * Once, an object that this thread allocates, or a thread of the kernel that it began after the
+ * first call of this function: the one that exceeds so many bytes.
+ */
+void fail_objects_after(unsigned int bytes);
+/* Ends it. Whether one has failed. */
+bool fail_objects_end(void);
+
 #endif

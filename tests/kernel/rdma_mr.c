@@ -5,7 +5,8 @@
  * had leaves nothing behind.
  *
  * With --icount it measures instead: the call, and ib_umem_get_desc() alone, which pins, for a GiB
- * of THP, of 2M pages and of single pages. With --make it only makes the device, for others. Ends
+ * of THP, of 2M pages and of single pages. With --faults every allocation and copy of a registration
+ * fails once, on a kernel that can do that. With --make it only makes the device, for others. Ends
  * with "N passed, N failed, N skipped".
  */
 #include <errno.h>
@@ -22,6 +23,7 @@
 #include "bench.h"
 #include "caps.h"
 #include "charge.h"
+#include "fail_each.h"
 #include "func_time.h"
 #include "layouts.h"
 #include "rdma_dev.h"
@@ -173,6 +175,27 @@ static int test_kill(const struct memory *mem, struct reason *why)
 	return 0;
 }
 
+static int fault_call(void *mem)
+{
+	const struct memory *m = mem;
+
+	return (int)rdma_reg_mr(&dev, m->addr, m->size, WRITE);
+}
+
+static void fault_after(void *unused, int result)
+{
+	(void)unused;
+	if (result >= 0)
+		rdma_dereg_mr(&dev, (uint32_t)result);
+}
+
+static int test_faults(const struct memory *mem, struct reason *why)
+{
+	const struct fail_each each = { NULL, fault_call, fault_after, (void *)mem, false };
+
+	return fail_each("a region", &each, why);
+}
+
 static const struct test {
 	const char *name;
 	int (*run)(const struct memory *mem, struct reason *why);
@@ -209,12 +232,18 @@ static int run_one(const struct test *test, struct reason *why)
 	return ret ? ret : vmstat_balanced(&start, why);
 }
 
-static int run_tests(void)
+static int run_tests(bool faults)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
+		struct test test = tests[i];
 		struct reason why;
-		int ret = run_one(&tests[i], &why);
+		int ret;
 
+		if (faults && test.run != test_many)
+			continue;
+		if (faults)
+			test.run = test_faults;
+		ret = run_one(&test, &why);
 		bench_tell(tests[i].name, ret, &why);
 	}
 	return bench_end();
@@ -295,8 +324,9 @@ static int run_benches(void)
 
 int main(int argc, char **argv)
 {
-	static bool only_make;
+	static bool only_make, faults;
 	static const struct bench_option options[] = {
+		{ "faults", NULL, "each allocation and copy fails once", .flag = &faults },
 		{ "make", NULL, "only make the device, for others", .flag = &only_make },
 		{ }
 	};
@@ -312,5 +342,5 @@ int main(int argc, char **argv)
 	}
 	if (only_make)
 		return 0;
-	return bench.icount >= 0 ? run_benches() : run_tests();
+	return bench.icount >= 0 ? run_benches() : run_tests(faults);
 }

@@ -6,7 +6,8 @@
  * nothing behind.
  *
  * With --icount it measures instead: a GiB registered and unregistered, and how long the queue is
- * frozen. Ends with "N passed, N failed, N skipped".
+ * frozen. With --faults each object that a registration allocates is once not to be had, on a kernel
+ * that can do that. Ends with "N passed, N failed, N skipped".
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +28,8 @@
 #include "bench.h"
 #include "caps.h"
 #include "charge.h"
+#include "fail_each.h"
+#include "fail_nth.h"
 #include "func_time.h"
 #include "layouts.h"
 #include "pattern.h"
@@ -539,6 +542,40 @@ static int test_limit(struct reason *why)
 	return status ? because(why, "see above") : 0;
 }
 
+static int fault_call(void *mem)
+{
+	const struct memory *m = mem;
+
+	return reg_buf(m->addr, m->size, 0);
+}
+
+static void fault_after(void *unused, int result)
+{
+	(void)unused;
+	if (result >= 0 && unreg_buf(result))
+		die("a buffer that was registered is not there");
+}
+
+static int test_faults(struct reason *why)
+{
+	static const struct layout layouts[] = {
+		{ .backing = BACKING_SHMEM_4K, .size = 4 * MIB },
+		{ .backing = BACKING_HUGETLB_2M, .size = 8 * MIB },
+	};
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < ARRAY_SIZE(layouts); i++) {
+		struct memory mem;
+		const struct fail_each each = { NULL, fault_call, fault_after, &mem, true };
+
+		if (memory_map(&mem, &layouts[i], why))
+			return -1;
+		ret = fail_each(i ? "2M pages" : "single pages", &each, why);
+		memory_unmap(&mem);
+	}
+	return ret;
+}
+
 static const struct test {
 	const char *name;
 	int (*run)(struct reason *why);
@@ -567,6 +604,26 @@ static int run_one(const struct test *test, struct reason *why)
 			ret = because(why, "%s", second.text);
 	}
 	return ret ? ret : vmstat_balanced(&start, why);
+}
+
+static int run_faults(void)
+{
+	static const struct test test = { "what fails", test_faults, false };
+	struct reason why;
+	int ret;
+
+	/* Before there are workers, who inherit that */
+	if (fail_nth_open(&why))
+		die("%s", why.text);
+	fail_objects_after(0);
+	fail_objects_end();
+	ret = run_one(&test, &why);
+	if (ret > 0) {
+		printf("%s\n", why.text);
+		return SKIPPED;
+	}
+	bench_tell(test.name, ret, &why);
+	return bench_end();
 }
 
 static int run_tests(void)
@@ -668,7 +725,13 @@ static int run_benches(void)
 
 int main(int argc, char **argv)
 {
-	bench_options(argc, argv, NULL, NULL);
+	static bool faults;
+	static const struct bench_option options[] = {
+		{ "faults", NULL, "each object is once not to be had", .flag = &faults },
+		{ }
+	};
+
+	bench_options(argc, argv, NULL, options);
 	bench_unlimit();
-	return bench.icount >= 0 ? run_benches() : run_tests();
+	return bench.icount >= 0 ? run_benches() : faults ? run_faults() : run_tests();
 }

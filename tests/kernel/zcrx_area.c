@@ -5,7 +5,8 @@
  * has the area does; memory that cannot be had leaves nothing behind. The ring for refills is
  * memory of the program, too.
  *
- * With --icount it measures instead: a GiB of THP and of single pages, registered and released.
+ * With --icount it measures instead: a GiB of THP and of single pages, registered and released. With
+ * --faults every allocation and copy of a registration fails once, on a kernel that can do that.
  * Ends with "N passed, N failed, N skipped".
  */
 /* The kernel's own header first: liburing's copy may be older. */
@@ -26,6 +27,7 @@
 #include "bench.h"
 #include "caps.h"
 #include "charge.h"
+#include "fail_each.h"
 #include "func_time.h"
 #include "layouts.h"
 #include "pattern.h"
@@ -409,6 +411,70 @@ static int run_tests(void)
 	return bench_end();
 }
 
+/* --- what fails --------------------------------------------------------- */
+
+static struct {
+	struct area area;
+	struct memory mem;
+} faulty;
+
+static void fault_before(void *unused)
+{
+	(void)unused;
+	ring_open(&faulty.area, false);
+}
+
+static int fault_call(void *unused)
+{
+	(void)unused;
+	return area_register(&faulty.area, faulty.mem.addr, faulty.mem.size);
+}
+
+static int fault_add(void *unused)
+{
+	(void)unused;
+	return area_add(&faulty.area, faulty.mem.addr, faulty.mem.size);
+}
+
+static void fault_added(void *unused)
+{
+	int ret;
+
+	fault_before(unused);
+	ret = area_register(&faulty.area, faulty.mem.addr, PAGE);
+	if (ret)
+		die("registering: %s", strerror(-ret));
+}
+
+static void fault_after(void *unused, int result)
+{
+	(void)unused;
+	(void)result;
+	ring_close(&faulty.area);
+}
+
+static int run_faults(void)
+{
+	static const struct fail_each first = { fault_before, fault_call, fault_after, NULL, false },
+				      more = { fault_added, fault_add, fault_after, NULL, false };
+
+	for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
+		struct reason why;
+		int ret;
+
+		if (tests[i].run != test_data)
+			continue;
+		ret = memory_map(&faulty.mem, &tests[i].layout, &why);
+		if (!ret) {
+			ret = fail_each("an area", &first, &why) ||
+			      fail_each("one more", &more, &why);
+			memory_unmap(&faulty.mem);
+		}
+		bench_tell(tests[i].name, ret, &why);
+	}
+	return bench_end();
+}
+
 /* --- what it takes ------------------------------------------------------ */
 
 static const struct {
@@ -475,7 +541,13 @@ static int run_benches(void)
 
 int main(int argc, char **argv)
 {
-	bench_options(argc, argv, NULL, NULL);
+	static bool faults;
+	static const struct bench_option options[] = {
+		{ "faults", NULL, "each allocation and copy fails once", .flag = &faults },
+		{ }
+	};
+
+	bench_options(argc, argv, NULL, options);
 	bench_unlimit();
-	return bench.icount >= 0 ? run_benches() : run_tests();
+	return bench.icount >= 0 ? run_benches() : faults ? run_faults() : run_tests();
 }
