@@ -14,7 +14,7 @@ from kgit import HOME, NAME, PART, Index, Refused, commit_tree, commits_between,
 
 # In the folder, but not files of the series. Tools are the files in tools/ itself.
 OURS = re.compile(r"series|cover-letters?(/\w+)?\.txt|README\.md|patches/.*|tools/[^/]+|"
-                  r".*/__pycache__/.*|Documentation/found-in-stock\.md")
+                  r"debian/.*|.*/__pycache__/.*|Documentation/found-in-stock\.md")
 
 
 @dataclass
