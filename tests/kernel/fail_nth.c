@@ -104,17 +104,29 @@ void fail_nodes_from(unsigned int n)
 	set(DEBUGFS "/failslab/probability", "100");
 }
 
+/* By a file that is open, since to open one allocates. */
+static void objects_fail(const char *percent)
+{
+	static int probability = -1;
+
+	if (probability < 0)
+		probability = open(DEBUGFS "/failslab/probability", O_WRONLY | O_CLOEXEC);
+	if (write(probability, percent, strlen(percent)) < 0)
+		die(DEBUGFS "/failslab/probability: %s", strerror(errno));
+}
+
 void fail_objects_after(unsigned int bytes)
 {
 	char space[32];
 
 	/* Threads inherit it. The probability is last, and first to go. */
+	objects_fail("0");
 	set("/proc/thread-self/make-it-fail", "1");
 	set(DEBUGFS "/failslab/task-filter", "Y");
 	set(DEBUGFS "/failslab/times", "1");
 	snprintf(space, sizeof(space), "%u", bytes);
 	set(DEBUGFS "/failslab/space", space);
-	set(DEBUGFS "/failslab/probability", "100");
+	objects_fail("100");
 }
 
 bool fail_objects_end(void)
@@ -122,7 +134,7 @@ bool fail_objects_end(void)
 	char times[32];
 	int ret;
 
-	set(DEBUGFS "/failslab/probability", "0");
+	objects_fail("0");
 	ret = read_line(DEBUGFS "/failslab/times", times, sizeof(times));
 	if (ret)
 		die(DEBUGFS "/failslab/times: %s", strerror(-ret));

@@ -560,7 +560,7 @@ static int test_faults(struct reason *why)
 {
 	static const struct layout layouts[] = {
 		{ .backing = BACKING_SHMEM_4K, .size = 4 * MIB },
-		{ .backing = BACKING_HUGETLB_2M, .size = 8 * MIB },
+		{ .backing = BACKING_THP, .size = 8 * MIB },
 	};
 	int ret = 0;
 
@@ -570,7 +570,7 @@ static int test_faults(struct reason *why)
 
 		if (memory_map(&mem, &layouts[i], why))
 			return -1;
-		ret = fail_each(i ? "2M pages" : "single pages", &each, why);
+		ret = fail_each(i ? "THP" : "single pages", &each, why);
 		memory_unmap(&mem);
 	}
 	return ret;
