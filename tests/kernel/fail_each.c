@@ -9,17 +9,17 @@
 #include "vmstat.h"
 
 #define POINTS_MAX	5000	/* it does not end */
-#define STEP		32	/* bytes: the smallest objects but one */
+#define STEP		32	/* bytes: the smallest objects but one; many of them are less close */
 
-/* Failure number @n. Whether there was one, with the result */
-static bool attempt(const struct fail_each *each, unsigned int n, int *ret)
+/* Failure number @n, or after so many @bytes. Whether there was one, with the result */
+static bool attempt(const struct fail_each *each, unsigned int n, unsigned int bytes, int *ret)
 {
 	bool hit;
 
 	if (each->before)
 		each->before(each->arg);
 	if (each->worker)
-		fail_objects_after((n - 1) * STEP);
+		fail_objects_after(bytes);
 	else
 		fail_nth_arm(n);
 	*ret = each->call(each->arg);
@@ -31,12 +31,12 @@ static bool attempt(const struct fail_each *each, unsigned int n, int *ret)
 
 int fail_each(const char *name, const struct fail_each *each, struct reason *why)
 {
-	unsigned int n, errors = 0;
+	unsigned int n, bytes = 0, errors = 0;
 	bool hit = true;
 
 	if (fail_nth_open(why))
 		return -1;
-	for (n = 1; hit; n++) {
+	for (n = 1; hit; n++, bytes += bytes / 16 > STEP ? bytes / 16 : STEP) {
 		struct vmstat start;
 		struct reason left;
 		int ret;
@@ -44,7 +44,7 @@ int fail_each(const char *name, const struct fail_each *each, struct reason *why
 		if (n > POINTS_MAX)
 			return because(why, "%s: no end of failures", name);
 		vmstat_start(&start);
-		hit = attempt(each, n, &ret);
+		hit = attempt(each, n, bytes, &ret);
 		errors += ret < 0;
 		if (ret < 0 && !hit)
 			return because(why, "%s, nothing fails: %s", name, strerror(-ret));

@@ -15,7 +15,7 @@ struct fail_each {
 	/* Gives back what there is after @call, which may have failed. */
 	void (*after)(void *arg, int result);
 	void *arg;
-	/* A worker of io_uring does it, which was there before: memory for objects fails, but no copy */
+	/* A worker of io_uring does it, see fail_objects_of_children(): objects fail, and no copy */
 	bool worker;
 };
 

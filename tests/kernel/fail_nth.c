@@ -115,13 +115,17 @@ static void objects_fail(const char *percent)
 		die(DEBUGFS "/failslab/probability: %s", strerror(errno));
 }
 
+void fail_objects_of_children(bool on)
+{
+	set("/proc/thread-self/make-it-fail", on ? "1" : "0");
+}
+
 void fail_objects_after(unsigned int bytes)
 {
 	char space[32];
 
-	/* Threads inherit it. The probability is last, and first to go. */
+	/* The probability is last, and first to go. */
 	objects_fail("0");
-	set("/proc/thread-self/make-it-fail", "1");
 	set(DEBUGFS "/failslab/task-filter", "Y");
 	set(DEBUGFS "/failslab/times", "1");
 	snprintf(space, sizeof(space), "%u", bytes);

@@ -25,9 +25,12 @@ bool fail_nth_disarm(void);
 void fail_nodes_from(unsigned int n);
 
 /*
- * Once, an object that this thread allocates, or a thread of the kernel that it began after the
- * first call of this function: the one that exceeds so many bytes.
+ * Threads that this one begins now inherit that objects may fail for them: so do the workers of its
+ * rings, which have fail-nth not. Of this thread itself it has to be off before the next function.
  */
+void fail_objects_of_children(bool on);
+
+/* Once, an object that such a thread allocates: the one that exceeds so many bytes. */
 void fail_objects_after(unsigned int bytes);
 /* Ends it. Whether one has failed. */
 bool fail_objects_end(void);

@@ -222,6 +222,7 @@ static int device_add(uint64_t flags, struct reason *why)
 
 	if (ret)
 		die("a ring: %s", strerror(-ret));
+	io_uring_register_iowq_max_workers(&dev.control, (unsigned int[]){ 1, 1 });
 	dev.flags = flags;
 	dev.id = UINT32_MAX;
 	dev.control_fd = open("/dev/ublk-control", O_RDWR | O_CLOEXEC);
@@ -564,6 +565,7 @@ static int test_faults(struct reason *why)
 	};
 	int ret = 0;
 
+	fail_objects_of_children(false);
 	for (size_t i = 0; !ret && i < ARRAY_SIZE(layouts); i++) {
 		struct memory mem;
 		const struct fail_each each = { NULL, fault_call, fault_after, &mem, true };
@@ -612,11 +614,10 @@ static int run_faults(void)
 	struct reason why;
 	int ret;
 
-	/* Before there are workers, who inherit that */
+	/* The worker that adds the device does the rest, too. */
 	if (fail_nth_open(&why))
 		die("%s", why.text);
-	fail_objects_after(0);
-	fail_objects_end();
+	fail_objects_of_children(true);
 	ret = run_one(&test, &why);
 	if (ret > 0) {
 		printf("%s\n", why.text);
