@@ -43,6 +43,7 @@ int stress_signals(struct stress *stress, struct reason *why);
 int stress_waits(struct stress *stress, struct reason *why);
 int stress_cache(struct stress *stress, struct reason *why);
 int stress_neighbour(struct stress *stress, struct reason *why);
+int stress_memfd(struct stress *stress, struct reason *why);
 
 /* Counts a round; false when time is over. There are a few rounds in any case. */
 bool stress_again(struct stress *stress);

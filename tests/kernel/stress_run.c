@@ -42,6 +42,7 @@ static const struct stress_case cases[] = {
 	{ "cache", "the page cache of others is not held by one that waits", stress_cache },
 	{ "neighbour", "others register in a control group that is full, nobody waits for them",
 	  stress_neighbour },
+	{ "memfd", "ranges of a memfd whose pages move, swap and change their sizes", stress_memfd },
 };
 
 static struct charge_probe probe;
