@@ -5,7 +5,8 @@
  * service of a Debian system it leaves the mounting to that, and the way to power off.
  *
  * The command, NUL-separated words, is read from the firmware configuration
- * device. Everything that goes back travels in frames over one virtio port, so
+ * device, or it is what follows "-- --command" in the kernel's command line.
+ * Everything that goes back travels in frames over one virtio port, so
  * that the order holds and the status is the last thing: one byte of type,
  * four of length (little endian), the data. The host answers the status frame
  * with one byte, because what is still in a queue when the machine powers off
@@ -205,6 +206,15 @@ static void load_modules(void)
 	}
 }
 
+/* What follows in our arguments; the kernel puts there, too, what it does not know. */
+static char **command_in(char **argv)
+{
+	for (; *argv; argv++)
+		if (!strcmp(*argv, "--command") && argv[1])
+			return argv + 1;
+	return NULL;
+}
+
 static char **read_command(void)
 {
 	static char text[COMMAND_MAX + 1];
@@ -318,12 +328,13 @@ static void find_leaks(void)
 	close(fd);
 }
 
-int main(void)
+int main(int unused, char **argv)
 {
 	int out[2], err[2], sigfd, status;
 	sigset_t chld;
 	pid_t pid;
 
+	(void)unused;
 	setenv("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", 1);
 	setenv("HOME", "/root", 1);
 	setenv("TERM", "dumb", 1);
@@ -350,7 +361,7 @@ int main(void)
 	if (chdir("/tmp"))
 		give_up("/tmp");
 
-	pid = start(read_command(), out[1], err[1]);
+	pid = start(command_in(argv) ?: read_command(), out[1], err[1]);
 	close(out[1]);
 	close(err[1]);
 	status = serve(pid, out[0], err[0], sigfd);
