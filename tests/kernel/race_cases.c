@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/mempolicy.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -549,6 +550,128 @@ static uint64_t disturb_swap(struct race *race)
 	return 0;
 }
 
+/* --- contpte blocks of arm64 ------------------------------------------------- */
+
+#ifdef __aarch64__
+#define BLOCK_PAGES	(64 * KIB / PAGE)
+
+/* What has been accessed of the mapping of the area, in bytes. */
+static uint64_t accessed(const struct race *race)
+{
+	FILE *file = fopen("/proc/self/smaps", "re");
+	bool found = false;
+	uint64_t kib = 0;
+	char line[512];
+
+	if (!file)
+		die("cannot read /proc/self/smaps");
+	while (fgets(line, sizeof(line), file)) {
+		unsigned long from, to;
+
+		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+			found = from <= (uintptr_t)race->area && (uintptr_t)race->area < to;
+		else if (found && sscanf(line, "Referenced: %lu kB", &kib) == 1)
+			break;
+	}
+	fclose(file);
+	return kib * KIB;
+}
+
+/* Writes every entry anew, and so makes a block of those that can be one. */
+static void rewrite(struct race *race, size_t first, size_t nr)
+{
+	protect(race, first, nr, PROT_READ);
+	protect(race, first, nr, PROT_READ | PROT_WRITE);
+}
+
+/*
+ * The accessed bit of one entry is that of its whole block: that is how to see from here whether
+ * there is one. The entries @first to @first + @nr are written anew before.
+ */
+static void expect_block(struct race *race, size_t first, size_t nr, bool block)
+{
+	uint64_t size;
+
+	if (write_string("/proc/self/clear_refs", "1"))
+		die("cannot write to /proc/self/clear_refs");
+	rewrite(race, first, nr);
+	((volatile struct race_page *)area_page(race, first))->touched = 1;
+	size = accessed(race);
+	if (size != (block ? BLOCK_PAGES * PAGE : PAGE))
+		race_fail(race, "%s, %zu pages written anew at page %zu: one access makes %llu KiB "
+			  "accessed, %s", kind_names[race->kind], nr, first,
+			  (unsigned long long)(size / KIB),
+			  block ? "no contpte block" : "still a contpte block");
+}
+
+/* Are there blocks, and do they come and go by what this case does? */
+static void prepare_contpte(struct race *race)
+{
+	expect_block(race, 0, AREA_PAGES, true);
+	expect_block(race, 3, 1, false);
+	expect_block(race, BLOCK_PAGES - 1, 1, true);
+}
+
+static void discard(struct race *race, size_t first, size_t nr)
+{
+	if (madvise(at(race, first), nr * PAGE, MADV_DONTNEED))
+		die("MADV_DONTNEED: %s", strerror(errno));
+	steal(race, nr);
+	refill(race, first, nr);
+}
+
+/*
+ * A block is split for what happens to one of its pages, and is put together again when its last
+ * entry is written and all are alike.
+ */
+static uint64_t disturb_contpte(struct race *race)
+{
+	size_t first, nr, block;
+
+	race_pick(race, 1, &first, &nr);
+	block = ALIGN_DOWN(first, BLOCK_PAGES);
+	switch (rng_below(&race->rng, 16)) {
+	case 0:
+		disturb_fork(race);
+		break;
+	case 1:
+		discard(race, first, 1);
+		break;
+	case 2:
+		munmap(at(race, first), PAGE);
+		steal(race, 1);
+		map_again(race, first, 1);
+		refill(race, first, 1);
+		break;
+	case 3 ... 5:			/* folios and blocks that are new */
+		discard(race, block, BLOCK_PAGES);
+		break;
+	case 6 ... 8:
+		move_range(race, race->area, race->other, first, 1);
+		move_range(race, race->other, race->area, first, 1);
+		break;
+	default:
+		rewrite(race, first, 1);
+	}
+	rewrite(race, block + BLOCK_PAGES - 1, 1);
+	return 1;
+}
+
+/* The same, with nothing but rights: what stays read-only must not be pinned for writing. */
+static uint64_t disturb_contpte_rights(struct race *race)
+{
+	size_t first, nr;
+
+	race_pick(race, 1, &first, &nr);
+	protect(race, first, 1, PROT_READ);
+	if (rng_below(&race->rng, 2)) {
+		protect(race, first, 1, PROT_READ | PROT_WRITE);
+		rewrite(race, ALIGN_DOWN(first, BLOCK_PAGES) + BLOCK_PAGES - 1, 1);
+	}
+	return 1;
+}
+#endif
+
 const struct race_case race_cases[] = {
 	{ .name = "fork", .title = "fork()", .check = CHECK_SAME, .kinds = ALL_KINDS,
 	  .disturb = disturb_fork },
@@ -589,6 +712,15 @@ const struct race_case race_cases[] = {
 	{ .name = "swap", .title = "MADV_PAGEOUT", .check = CHECK_SAME, .kinds = ALL_KINDS,
 	  .idle_us = 500, .effect = "pswpout", .start = start_swap, .stop = stop_swap,
 	  .disturb = disturb_swap },
+#ifdef __aarch64__
+	{ .name = "contpte", .title = "contpte blocks, single pages of them", .check = CHECK_KEPT,
+	  .kinds = 1U << KIND_MTHP | 1U << KIND_THP_PTE, .errors = { EFAULT },
+	  .prepare = prepare_contpte, .disturb = disturb_contpte },
+	{ .name = "contpte-rights", .title = "mprotect() of single pages of contpte blocks",
+	  .check = CHECK_SAME_STOPPED, .kinds = 1U << KIND_MTHP | 1U << KIND_THP_PTE,
+	  .errors = { EFAULT }, .protects = true, .prepare = prepare_contpte,
+	  .disturb = disturb_contpte_rights, .settle = settle_mprotect },
+#endif
 };
 
 const size_t nr_race_cases = ARRAY_SIZE(race_cases);
