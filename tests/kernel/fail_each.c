@@ -9,7 +9,8 @@
 #include "vmstat.h"
 
 #define POINTS_MAX	5000	/* it does not end */
-#define STEP		32	/* bytes: the smallest objects but one; many of them are less close */
+#define STEP		32	/* bytes: the smallest objects but one */
+#define STEPS		512	/* and then each is a part of all: much is allocated again and again */
 
 /* Failure number @n, or after so many @bytes. Whether there was one, with the result */
 static bool attempt(const struct fail_each *each, unsigned int n, unsigned int bytes, int *ret)
@@ -36,7 +37,7 @@ int fail_each(const char *name, const struct fail_each *each, struct reason *why
 
 	if (fail_nth_open(why))
 		return -1;
-	for (n = 1; hit; n++, bytes += bytes / 16 > STEP ? bytes / 16 : STEP) {
+	for (n = 1; hit; n++, bytes += n < STEPS ? STEP : bytes / 16) {
 		struct vmstat start;
 		struct reason left;
 		int ret;
