@@ -19,6 +19,7 @@
 /* So long a thread has to sleep to be one that waits */
 #define SLEEP_USEC	10000
 #define SLEEPS		12
+#define TAG_TRIES	100
 
 static void *address(const struct order *order, char letter)
 {
@@ -187,15 +188,24 @@ static unsigned int run_writes(struct order *order, struct io_uring *ring, unsig
 	return found;
 }
 
-static void all_tags(struct order *order, char *tags)
+/*
+ * Those that are there; @nr may be to come: a request that a worker completed keeps its buffer a little
+ * longer than its completion tells.
+ */
+static void all_tags(struct order *order, char *tags, size_t nr)
 {
 	struct io_uring_cqe *cqe;
 
-	/* Some rings tell nothing by themselves. */
-	io_uring_get_events(&order->ring);
-	while (!io_uring_peek_cqe(&order->ring, &cqe)) {
-		take_tag(order, cqe);
-		io_uring_cqe_seen(&order->ring, cqe);
+	for (unsigned int i = 0; i < TAG_TRIES; i++) {
+		/* Some rings tell nothing by themselves. */
+		io_uring_get_events(&order->ring);
+		while (!io_uring_peek_cqe(&order->ring, &cqe)) {
+			take_tag(order, cqe);
+			io_uring_cqe_seen(&order->ring, cqe);
+		}
+		if (order->nr_tags >= nr)
+			break;
+		usleep(5000);
 	}
 	strcpy(tags, order->tags);
 	order->nr_tags = 0;
@@ -246,6 +256,7 @@ void order_state(struct order *order, char *text, size_t size)
 	char slots[ORDER_SLOTS + 1], others[ORDER_SLOTS + 1];
 	char before[sizeof(order->tags)], after[sizeof(order->tags)];
 	long pinned, charged;
+	size_t letters = 0;
 
 	if (order->closed) {
 		snprintf(text, size, "closed");
@@ -253,10 +264,13 @@ void order_state(struct order *order, char *text, size_t size)
 	}
 	order_slots(order, &order->ring, slots);
 	order_slots(order, &order->other, others);
-	all_tags(order, before);
+	all_tags(order, before, 0);
 	order_pinned(order, &pinned, &charged);
 	order_call(order, &unregister);
-	all_tags(order, after);
+	/* At most: not all have one. */
+	for (const char *slot = slots; *slot; slot++)
+		letters += *slot != '-';
+	all_tags(order, after, letters);
 	snprintf(text, size, "ring %s, other %s, pinned %ld, charged %ld, tags \"%s\" \"%s\"", slots,
 		 others, pinned, charged, before, after);
 }
