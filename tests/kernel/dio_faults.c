@@ -76,8 +76,10 @@ static int run(const char *path, const struct layout *layout, bool write, int pa
 	transfer.fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
 	if (transfer.fd < 0)
 		return because(why, "%s: %s", path, strerror(errno));
-	if (memory_map(&transfer.mem, layout, why))
+	if (memory_map(&transfer.mem, layout, why)) {
+		close(transfer.fd);
 		return -1;
+	}
 	transfer.write = write;
 	transfer.parts = parts;
 	for (int i = 0; i < parts; i++) {
@@ -88,8 +90,9 @@ static int run(const char *path, const struct layout *layout, bool write, int pa
 	}
 	pattern_fill(transfer.mem.addr, SIZE, 0, 1);
 	if (pwrite(transfer.fd, transfer.mem.addr, SIZE, 0) != SIZE)
-		return because(why, "writing: %s", strerror(errno));
-	ret = fail_each(write ? "a write" : "a read", &each, why);
+		ret = because(why, "writing: %s", strerror(errno));
+	else
+		ret = fail_each(write ? "a write" : "a read", &each, why);
 	if (!ret)
 		ret = check(len, why);
 	memory_unmap(&transfer.mem);
