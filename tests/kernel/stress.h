@@ -3,7 +3,7 @@
  * Cases of stress_run: registered buffers while something goes wrong, or is short, around them.
  *
  * Each runs for a given time at least, and must have met what it is about: a case counts what
- * happened, and fails if that is nothing.
+ * happened, and runs again if that is nothing, a few times before it fails.
  */
 #ifndef TESTS_KERNEL_STRESS_H
 #define TESTS_KERNEL_STRESS_H

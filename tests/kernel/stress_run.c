@@ -21,6 +21,7 @@
 #include "stress.h"
 
 #define MIN_ROUNDS	3
+#define MAX_TRIES	5
 #define GROUPS		"/sys/fs/cgroup/"
 
 static const struct stress_case cases[] = {
@@ -215,15 +216,20 @@ static int run_case(const struct stress_case *what, struct stress *stress, struc
 {
 	uint64_t taint = tainted();
 	struct vmstat before;
+	unsigned int tries = 0;
 	int ret;
 
-	stress->end = now_ns() + (uint64_t)(stress->seconds * 1e9);
-	stress->rounds = stress->effects = 0;
-	stress->detail[0] = '\0';
 	vmstat_start(&before);
-	ret = what->run(stress, why);
-	if (ret)
-		return ret;
+	/* In a short time, on a busy machine, that which disturbs may not have had its turn. */
+	do {
+		stress->end = now_ns() + (uint64_t)(stress->seconds * 1e9);
+		stress->rounds = stress->effects = 0;
+		stress->detail[0] = '\0';
+		ret = what->run(stress, why);
+		if (ret)
+			return ret;
+		rng_next(&stress->rng);
+	} while (!stress->effects && ++tries < MAX_TRIES);
 	if (stress_released(&before, why) || vmstat_balanced(&before, why) ||
 	    charge_probe_check(&probe, 0, why))
 		return -1;
@@ -231,8 +237,8 @@ static int run_case(const struct stress_case *what, struct stress *stress, struc
 		return because(why, "the kernel is tainted, %llu instead of %llu: see its log",
 			       (unsigned long long)tainted(), (unsigned long long)taint);
 	if (!stress->effects)
-		return because(why, "nothing happened in %llu rounds",
-			       (unsigned long long)stress->rounds);
+		return because(why, "nothing happened in %llu rounds, %d times",
+			       (unsigned long long)stress->rounds, MAX_TRIES);
 	return 0;
 }
 
