@@ -128,7 +128,7 @@ class Machine:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         if self.process.poll() is None:
             try:
                 self.qmp("quit")
@@ -140,7 +140,11 @@ class Machine:
             self.process.kill()
             self.process.wait()
         os.close(self.stdout)
+        said = self.stderr()
         shutil.rmtree(self.dir)
+        # One that did not start is told of by its test; a bad end would be seen by none
+        if self.qmp and kind is None and self.process.returncode:
+            raise QMPError(f"QEMU ended with {self.process.returncode}: {said}")
 
     def stderr(self):
         return self.stderr_path.read_text(errors="replace")
