@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * dio_faults: direct I/O of memory of the process, of one piece and of many, while each allocation
- * and copy in it fails once: no pin is left, and with nothing failing the data is right. Needs a
- * kernel that can let them fail. Ends with "N passed, N failed, N skipped".
+ * and copy in it fails once: no pin is left, and with nothing failing the data is right. Where all
+ * memory is there, bios come from pools that are never empty, and a call ends before it has pinned
+ * anything, or not at all; so half of it is missing in some cases, and a fault fails behind pages
+ * that are pinned. Needs a kernel that can let them fail. Ends with "N passed, N failed, N skipped".
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -25,6 +28,16 @@ static struct transfer {
 	int fd, parts;
 	bool write;
 } transfer;
+
+/* The second half, in the order of the transfer, which nobody has written to */
+static void forget(void *unused)
+{
+	const struct transfer *t = &transfer;
+
+	(void)unused;
+	if (madvise(t->mem.addr + (t->parts == 1 ? SIZE / 2 : 0), SIZE / 2, MADV_DONTNEED))
+		die("MADV_DONTNEED: %s", strerror(errno));
+}
 
 static int call(void *unused)
 {
@@ -66,10 +79,10 @@ static int check(size_t len, struct reason *why)
 	return 0;
 }
 
-static int run(const char *path, const struct layout *layout, bool write, int parts,
+static int run(const char *path, const struct layout *layout, bool write, bool missing, int parts,
 	       struct reason *why)
 {
-	static const struct fail_each each = { NULL, call, NULL, NULL, false };
+	const struct fail_each each = { missing ? forget : NULL, call, NULL, NULL, false };
 	size_t len = 0;
 	int ret;
 
@@ -116,15 +129,16 @@ int main(int argc, char **argv)
 	if (argc != at + 1)
 		bench_usage(2);
 	for (size_t i = 0; i < ARRAY_SIZE(memories); i++)
-		for (int kind = 0; kind < 4; kind++) {
+		for (int kind = 0; kind < 6; kind++) {
+			bool write = kind / 2 == 1, missing = kind / 2 == 2;
 			int parts = kind & 1 ? PARTS : 1;
 			struct reason why;
 			char name[64];
 
-			snprintf(name, sizeof(name), "%s, %s of %d", memories[i].name,
-				 kind & 2 ? "write" : "read", parts);
-			bench_tell(name, run(argv[at], &memories[i].layout, kind & 2, parts, &why),
-				   &why);
+			snprintf(name, sizeof(name), "%s, %s of %d%s", memories[i].name,
+				 write ? "write" : "read", parts, missing ? ", half is missing" : "");
+			bench_tell(name, run(argv[at], &memories[i].layout, write, missing, parts,
+					     &why), &why);
 		}
 	return bench_end();
 }
