@@ -40,6 +40,8 @@ int fail_nth_open(struct reason *why)
 		if (ret)
 			return because(why, "%s: %s", path, strerror(-ret));
 	}
+	if (fd >= 0)
+		close(fd);
 	fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return because(why, "/proc/thread-self/fail-nth: %s", strerror(errno));
