@@ -43,6 +43,7 @@
 #define PART		(64 * KIB)	/* sent at a time */
 #define TIMES		3
 #define KILLS		20
+#define FEW_PAGES	32
 
 struct area {
 	struct io_uring ring;
@@ -421,13 +422,20 @@ static struct {
 static void fault_before(void *unused)
 {
 	(void)unused;
-	ring_open(&faulty.area, false);
+	ring_open(&faulty.area, true);
 }
 
 static int fault_call(void *unused)
 {
 	(void)unused;
 	return area_register(&faulty.area, faulty.mem.addr, faulty.mem.size);
+}
+
+/* Its arrays are less than a page: kvmalloc() has no second way to get those. */
+static int fault_few(void *unused)
+{
+	(void)unused;
+	return area_register(&faulty.area, faulty.mem.addr, FEW_PAGES * PAGE);
 }
 
 static int fault_add(void *unused)
@@ -456,10 +464,17 @@ static void fault_after(void *unused, int result)
 static int run_faults(void)
 {
 	static const struct fail_each first = { fault_before, fault_call, fault_after, NULL, false },
+				      few = { fault_before, fault_few, fault_after, NULL, false },
 				      more = { fault_added, fault_add, fault_after, NULL, false };
 
+	struct charge_probe probe;
+	struct reason why;
+
+	set_capability(CAP_IPC_LOCK, false);
+	if (charge_probe_init(&probe, &why))
+		die("%s", why.text);
+	set_capability(CAP_IPC_LOCK, true);
 	for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
-		struct reason why;
 		int ret;
 
 		if (tests[i].run != test_data)
@@ -467,11 +482,16 @@ static int run_faults(void)
 		ret = memory_map(&faulty.mem, &tests[i].layout, &why);
 		if (!ret) {
 			ret = fail_each("an area", &first, &why) ||
+			      fail_each("a small one", &few, &why) ||
 			      fail_each("one more", &more, &why);
 			memory_unmap(&faulty.mem);
 		}
+		/* The last ring may not be gone yet; VmPin does not show its refill ring. */
+		usleep(200000);
+		ret = ret || charge_probe_check(&probe, 0, &why);
 		bench_tell(tests[i].name, ret, &why);
 	}
+	charge_probe_exit(&probe);
 	return bench_end();
 }
 
