@@ -164,7 +164,10 @@ check-kunit-red: tree ## plant faults in mm, one after the other: do the KUnit c
 	@tests/suites/kunit-red
 
 check-dio-red: tree ## plant faults in direct I/O, one after the other: do its programs see them?
-	@tests/suites/dio-red
+	@tests/suites/program-red dio
+
+check-users-red: tree ## plant faults in the other users of runs: do their programs see them?
+	@tests/suites/program-red users
 
 check-dio-stack: tree ## direct I/O through loop, device mapper and md, and to XFS, with fio
 	@tests/suites/dio-stack
@@ -187,6 +190,7 @@ clean: ## remove build/ (the cache stays)
 .PHONY: help setup tree series export run readme bench bench-redraw bench-check \
 	bench-pin bench-debian bench-users bench-native check lint kunit check-series check-arches check-fio \
 	compare-fio qemu qemu-tree qemu-series check-qemu check-ext check-liburing check-long \
-	check-fuzz-pure check-races check-races-red check-kunit-red check-dio-red check-dio-stack check-faults \
+	check-fuzz-pure check-races check-races-red check-kunit-red check-dio-red check-users-red \
+	check-dio-stack check-faults \
 	check-debug check-fuzz check-stress packages run-packages check-packages check-packages-same \
 	check-users clean programs

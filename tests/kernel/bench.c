@@ -7,6 +7,7 @@
 
 #include "bench.h"
 #include "util.h"
+#include "vmstat.h"
 
 #define OPTIONS_MAX	12
 
@@ -97,6 +98,15 @@ int bench_options(int argc, char **argv, const char *arguments, const struct ben
 	return optind;
 }
 
+void bench_measures_nothing(void)
+{
+	if (bench.icount < 0 && !bench.only && !bench.json)
+		return;
+	fprintf(stderr, "%s: nothing is measured, so without --icount, --only and --json\n",
+		program_invocation_short_name);
+	bench_usage(2);
+}
+
 bool bench_wants(const char *name)
 {
 	return !bench.only || name_in_list(name, bench.only);
@@ -114,10 +124,19 @@ const char *bench_unit(void)
 
 void bench_tell(const char *name, int ret, const struct reason *why)
 {
+	struct vmstat now;
+
 	bench.failed += !!ret;
 	bench.passed += !ret;
 	printf("%s %s%s%s\n", ret ? "FAIL" : "ok  ", name, ret ? ": " : "", ret ? why->text : "");
 	fflush(stdout);
+	if (!ret)
+		return;
+	vmstat_read(&now);
+	if (now.pin_acquired == now.pin_released)
+		return;
+	printf("pins are left: no more tests\n");
+	exit(bench_end());
 }
 
 void bench_json_end(void)

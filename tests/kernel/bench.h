@@ -40,6 +40,9 @@ struct bench_option {
 int bench_options(int argc, char **argv, const char *arguments, const struct bench_option *options);
 void bench_usage(int status) __attribute__((noreturn));
 
+/* In a mode that measures nothing: ends with 2 where an option was given that is for measuring. */
+void bench_measures_nothing(void);
+
 /* Is it to be run, by --only? */
 bool bench_wants(const char *name);
 
@@ -47,7 +50,10 @@ bool bench_wants(const char *name);
 unsigned long long bench_value(uint64_t ns);
 const char *bench_unit(void);		/* "insn" or "ns" */
 
-/* A line for a test that is done, and its count: with @why it failed if @ret is not 0. */
+/*
+ * A line for a test that is done, and its count: with @why it failed if @ret is not 0. When it left
+ * pins, which would be laid to those after it, that was the last.
+ */
 void bench_tell(const char *name, int ret, const struct reason *why);
 
 /* The end of a JSON object that is a result. */

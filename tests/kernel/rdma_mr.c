@@ -191,7 +191,7 @@ static void fault_after(void *unused, int result)
 
 static int test_faults(const struct memory *mem, struct reason *why)
 {
-	const struct fail_each each = { NULL, fault_call, fault_after, (void *)mem, false };
+	const struct fail_each each = { .call = fault_call, .after = fault_after, .arg = (void *)mem };
 
 	return fail_each("a region", &each, why);
 }
@@ -335,6 +335,8 @@ int main(int argc, char **argv)
 	int ret;
 
 	bench_options(argc, argv, NULL, options);
+	if (faults || only_make)
+		bench_measures_nothing();
 	bench_unlimit();
 	ret = rdma_dev_make(&why);
 	if (ret) {

@@ -179,8 +179,7 @@ static int memfd_body(struct stress *stress, struct reason *why)
 	io_uring_queue_exit(&m.ring);
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		counts[i] = vmstat_key(keys[i]) - counts[i];
-	/* A large folio is there to be split less often */
-	stress->effects = counts[0] < counts[1] ? counts[0] : counts[1];
+	stress->effects = counts[0] && counts[1] ? counts[2] : 0;
 	snprintf(stress->detail, sizeof(stress->detail), "%llu pages to swap, %llu moved, %llu split",
 		 (unsigned long long)counts[0], (unsigned long long)counts[1],
 		 (unsigned long long)counts[2]);

@@ -568,7 +568,8 @@ static int test_faults(struct reason *why)
 	fail_objects_of_children(false);
 	for (size_t i = 0; !ret && i < ARRAY_SIZE(layouts); i++) {
 		struct memory mem;
-		const struct fail_each each = { NULL, fault_call, fault_after, &mem, true };
+		const struct fail_each each = { .call = fault_call, .after = fault_after, .arg = &mem,
+						.worker = true };
 
 		if (memory_map(&mem, &layouts[i], why))
 			return -1;
@@ -728,11 +729,13 @@ int main(int argc, char **argv)
 {
 	static bool faults;
 	static const struct bench_option options[] = {
-		{ "faults", NULL, "each object is once not to be had", .flag = &faults },
+		{ "faults", NULL, "objects are not to be had", .flag = &faults },
 		{ }
 	};
 
 	bench_options(argc, argv, NULL, options);
 	bench_unlimit();
+	if (faults)
+		bench_measures_nothing();
 	return bench.icount >= 0 ? run_benches() : faults ? run_faults() : run_tests();
 }

@@ -463,10 +463,10 @@ static void fault_after(void *unused, int result)
 
 static int run_faults(void)
 {
-	static const struct fail_each first = { fault_before, fault_call, fault_after, NULL, false },
-				      few = { fault_before, fault_few, fault_after, NULL, false },
-				      more = { fault_added, fault_add, fault_after, NULL, false };
-
+	static const struct fail_each
+		first = { .before = fault_before, .call = fault_call, .after = fault_after },
+		few = { .before = fault_before, .call = fault_few, .after = fault_after },
+		more = { .before = fault_added, .call = fault_add, .after = fault_after };
 	struct charge_probe probe;
 	struct reason why;
 
@@ -569,5 +569,7 @@ int main(int argc, char **argv)
 
 	bench_options(argc, argv, NULL, options);
 	bench_unlimit();
+	if (faults)
+		bench_measures_nothing();
 	return bench.icount >= 0 ? run_benches() : faults ? run_faults() : run_tests();
 }
