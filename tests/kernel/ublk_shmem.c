@@ -6,8 +6,8 @@
  * nothing behind.
  *
  * With --icount it measures instead: a GiB registered and unregistered, and how long the queue is
- * frozen. With --faults each object that a registration allocates is once not to be had, on a kernel
- * that can do that. Ends with "N passed, N failed, N skipped".
+ * frozen. With --faults small objects that a registration allocates are not to be had, from one byte
+ * count to the next, on a kernel that can do that. Ends with "N passed, N failed, N skipped".
  */
 #include <errno.h>
 #include <fcntl.h>
