@@ -8,8 +8,8 @@
 
 BUILD := build
 PROGRAMS := $(BUILD)/tests/kernel/regbuf_run
-BENCH_PROGRAMS := $(patsubst %,$(BUILD)/tests/kernel/%_bench,pin reg small hold place count io \
-	proc)
+BENCH_PROGRAMS := $(BUILD)/tests/kernel/file_table \
+	$(patsubst %,$(BUILD)/tests/kernel/%_bench,pin reg small hold place count io proc)
 
 .DEFAULT_GOAL := help
 # The parts run in an order, and each uses all CPUs by itself.
@@ -40,9 +40,9 @@ readme: RUN_ARGS += --readme tests/bench/README.md
 readme: run ## make run, and its table into tests/bench/README.md
 
 # The configurations that the parts of a bench need
-BENCH_PARTS = $(or $(BENCH),pin atomics)
+BENCH_PARTS = $(or $(BENCH),pin atomics files)
 BENCH_CONFIGS = run $(if $(filter pin,$(BENCH_PARTS)),irqsoff) \
-	$(if $(filter atomics,$(BENCH_PARTS)),pageref)
+	$(if $(filter atomics,$(BENCH_PARTS)),pageref) $(if $(filter files,$(BENCH_PARTS)),files)
 # $(1) configurations; $(2) the script. One build of each kernel and one image for both.
 BENCH_RUN = set -e; for config in $(1); do for variant in stock patched; do \
 		kernel=$$(kernel/tools/build $$variant $$config); \
@@ -94,7 +94,8 @@ $(BUILD)/guest.img: tree programs
 
 $(BUILD)/bench.img: tree programs
 	@tests/kernel/mkext4 $(BUILD)/ext4.img 64M
-	@tests/vm/mkimage -o $@ $(BENCH_PROGRAMS) fio $(BUILD)/ext4.img:/ext4.img
+	@PATH=$$PATH:/usr/sbin; tests/vm/mkimage -o $@ $(BENCH_PROGRAMS) fio $(BUILD)/ext4.img:/ext4.img \
+		$(foreach tool,dmsetup mke2fs mkfs.xfs,"$$(command -v $(tool)):/opt/$(tool)")
 
 $(BUILD)/users.img: tree programs
 	@tests/vm/mkimage -o $@ $(patsubst %,$(BUILD)/tests/kernel/%,zcrx_area rdma_mr ublk_shmem)

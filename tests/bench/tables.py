@@ -315,6 +315,15 @@ BOUNDS = {
           for target in ("null_blk", "ext4") for op in ("READ", "WRITE")
           for size in (4096, 65536, 1048576)),
     ),
+    # Where nothing copies
+    "files": (
+        *((f"thp/{target}/{op}/1x{size}",) * 2 + (bound,)
+          for target in ("dm-ext4", "dm-xfs") for op in ("READ", "WRITE")
+          for size, bound in ((4096, 1), (65536, 0.9), (1048576, 0.6))),
+        *((f"4k/{target}/{op}/1x{size}",) * 2 + (1,)
+          for target in ("dm-ext4", "dm-xfs") for op in ("READ", "WRITE")
+          for size in (4096, 65536, 1048576)),
+    ),
 }
 
 
@@ -353,7 +362,7 @@ def most_row(part):
 
 def all_bounds_rows(name, part):
     return [*bounds_rows(part, BOUNDS.get(name, ())), *asked.rows(name, by_name(part)),
-            *([most_row(part)] if name == "io" else [])]
+            *([most_row(part)] if name in ("io", "files") else [])]
 
 
 def missed(name, part):
@@ -381,6 +390,7 @@ SECTIONS = {
     "count": (("Calls for few pages", short_call_table), ("Locked operations", locked_table)),
     "atomics": (("Atomic operations", atomics_table),),
     "io": (("Instructions for each transfer", io_table),),
+    "files": (("Instructions for each transfer of a file, where nothing copies", io_table),),
     "fio": (("Whole processes", process_table),),
     "pin": (("Pinning alone", pin_table),),
 }

@@ -31,6 +31,7 @@
 #include "vmstat.h"
 
 #define ROUNDS		2		/* the least counts: a timer tick more or less would show */
+#define ROUNDS_MAX	100
 #define FILE_SIZE	(32 * MIB)
 #define BUFFER_SIZE	(256 * MIB)
 #define TARGETS_MAX	4
@@ -103,7 +104,7 @@ static const struct shape sends[] = {
 };
 
 static struct {
-	const char *calls;
+	const char *calls, *rounds;
 	bool counters;
 } opt;
 
@@ -113,7 +114,7 @@ static struct target {
 } targets[TARGETS_MAX];
 
 static struct counters counters;
-static unsigned int nr_targets;
+static unsigned int nr_targets, rounds = ROUNDS;
 
 /* What is measured now */
 struct work {
@@ -190,7 +191,7 @@ static int run_ios(const struct work *work, uint64_t *ns, struct counts *counts,
 
 	*ns = UINT64_MAX;
 	/* once untimed: what is allocated or read for the first time stays */
-	for (int timed = 0; timed <= ROUNDS; timed++) {
+	for (int timed = 0; timed <= (int)rounds; timed++) {
 		uint64_t took = 0;
 
 		settle();
@@ -366,13 +367,20 @@ static void parse_options(int argc, char **argv)
 {
 	static const struct bench_option options[] = {
 		{ "calls", "NAME,...", "only these calls; SEND: zero-copy sends", .text = &opt.calls },
+		{ "rounds", "N", "the least of so many counts, by default 2", .text = &opt.rounds },
 		{ "counters", NULL, "what the CPU counts, into the JSON", .flag = &opt.counters },
 		{ }
 	};
 	int first = bench_options(argc, argv, "NAME=PATH...", options);
+	char *end;
 
 	if (first == argc)
 		bench_usage(2);
+	if (opt.rounds) {
+		rounds = (unsigned int)strtoul(opt.rounds, &end, 10);
+		if (*end || !rounds || rounds > ROUNDS_MAX)
+			die("--rounds wants a number from 1 to %d, not '%s'", ROUNDS_MAX, opt.rounds);
+	}
 	while (first < argc)
 		open_target(argv[first++]);
 }

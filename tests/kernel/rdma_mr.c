@@ -4,7 +4,7 @@
  * nowhere). What is pinned and counted as such goes with the region, in any order; what cannot be
  * had leaves nothing behind.
  *
- * With --icount it measures instead: the call, and ib_umem_get_desc() alone, which pins, for a GiB
+ * With --icount it measures instead: the call, and __ib_umem_get_va() alone, which pins, for a GiB
  * of THP, of 2M pages and of single pages. With --faults every allocation and copy of a registration
  * fails once, on a kernel that can do that. With --make it only makes the device, for others. Ends
  * with "N passed, N failed, N skipped".
@@ -261,7 +261,7 @@ static const struct {
 	{ "rdma/4k", { .backing = BACKING_4K, .size = GIB } },
 };
 
-#define PINNING		"ib_umem_get_desc"
+#define PINNING		"__ib_umem_get_va"
 
 static void measure(const char *name, const struct memory *mem)
 {

@@ -649,6 +649,7 @@ static const struct {
 	const char *name;
 	struct layout layout;
 } benches[] = {
+	{ "ublk/page", { .backing = BACKING_4K, .size = PAGE } },
 	{ "ublk/2m", { .backing = BACKING_HUGETLB_2M, .size = GIB } },
 	{ "ublk/thp", { .backing = BACKING_THP, .size = GIB } },
 	{ "ublk/4k", { .backing = BACKING_4K, .size = GIB } },
