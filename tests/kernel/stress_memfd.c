@@ -22,6 +22,7 @@
 #define SPLIT		"/sys/kernel/debug/split_huge_pages"
 #define MADV_TOGETHER	25		/* MADV_COLLAPSE, newer than the headers */
 #define MOVE		(1 << 1)	/* MPOL_MF_MOVE */
+#define LONG		10.0		/* seconds */
 #define MOVED		64UL		/* at a time */
 
 struct memfd {
@@ -179,7 +180,11 @@ static int memfd_body(struct stress *stress, struct reason *why)
 	io_uring_queue_exit(&m.ring);
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		counts[i] = vmstat_key(keys[i]) - counts[i];
-	stress->effects = counts[0] && counts[1] ? counts[2] : 0;
+	/* Each of these, but where there is only time for some */
+	if (stress->seconds < LONG)
+		stress->effects = counts[0] + counts[1] + counts[2];
+	else
+		stress->effects = counts[0] && counts[1] ? counts[2] : 0;
 	snprintf(stress->detail, sizeof(stress->detail), "%llu pages to swap, %llu moved, %llu split",
 		 (unsigned long long)counts[0], (unsigned long long)counts[1],
 		 (unsigned long long)counts[2]);
