@@ -250,6 +250,11 @@ void order_pinned(struct order *order, long *pinned, long *charged)
 	*charged = charge_pinned();
 }
 
+static int by_letter(const void *a, const void *b)
+{
+	return *(const char *)a - *(const char *)b;
+}
+
 void order_state(struct order *order, char *text, size_t size)
 {
 	static const struct order_call unregister = { .op = ORDER_UNREGISTER };
@@ -271,6 +276,8 @@ void order_state(struct order *order, char *text, size_t size)
 	for (const char *slot = slots; *slot; slot++)
 		letters += *slot != '-';
 	all_tags(order, after, letters);
+	/* A buffer that a request has still comes behind the others. */
+	qsort(after, strlen(after), 1, by_letter);
 	snprintf(text, size, "ring %s, other %s, pinned %ld, charged %ld, tags \"%s\" \"%s\"", slots,
 		 others, pinned, charged, before, after);
 }

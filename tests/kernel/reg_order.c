@@ -73,7 +73,7 @@ static const struct order_scenario scenarios[] = {
 	{ .name = "REGISTER, UPDATE",
 	  .first = REGISTER("HO"), .second = { UPDATE(0, "A") },
 	  .want = "first 0, second waits 1: "
-		  "ring AO--, other ----, pinned 8, charged 8, tags \"H\" \"OA\"" },
+		  "ring AO--, other ----, pinned 8, charged 8, tags \"H\" \"AO\"" },
 	{ .name = "REGISTER, CLONE from another ring", .other = "AB",
 	  .first = REGISTER("H"), .second = { CALL(CLONE_IN) },
 	  .want = "first 0, second waits EBUSY: "
@@ -132,11 +132,11 @@ static const struct order_scenario scenarios[] = {
 	{ .name = "UPDATE of two, CLONE to another ring", .table = "OP--",
 	  .first = UPDATE(0, "AH"), .second = { CALL(CLONE_OUT) },
 	  .want = "first 2, second waits 0: "
-		  "ring AH--, other AH--, pinned 8, charged 8, tags \"OP\" \"HA\"" },
+		  "ring AH--, other AH--, pinned 8, charged 8, tags \"OP\" \"AH\"" },
 	{ .name = "UPDATE of two, requests", .table = "OP--", .free = true,
 	  .first = UPDATE(0, "AH"), .second = { CALL(REQUESTS) },
 	  .want = "first 2, second whole: "
-		  "ring AH--, other ----, pinned 8, charged 8, tags \"OP\" \"HA\"" },
+		  "ring AH--, other ----, pinned 8, charged 8, tags \"OP\" \"AH\"" },
 	{ .name = "UPDATE of two to nothing and a buffer, requests", .table = "OP--", .free = true,
 	  .first = UPDATE(0, "-H"), .second = { CALL(REQUESTS) },
 	  .want = "first 2, second whole: "
@@ -144,15 +144,15 @@ static const struct order_scenario scenarios[] = {
 	{ .name = "UPDATE of two, the second fails, CLONE", .table = "OP--",
 	  .first = UPDATE(0, "AH"), .refuse = true, .second = { CALL(CLONE_OUT) },
 	  .want = "first 1, second waits 0: "
-		  "ring AP--, other AP--, pinned 8, charged 8, tags \"O\" \"PA\"" },
+		  "ring AP--, other AP--, pinned 8, charged 8, tags \"O\" \"AP\"" },
 	{ .name = "UPDATE of two, the second fails", .table = "OP--",
 	  .second = { UPDATE(0, "Ax") },
 	  .want = "second 1: "
-		  "ring AP--, other ----, pinned 8, charged 8, tags \"O\" \"PA\"" },
+		  "ring AP--, other ----, pinned 8, charged 8, tags \"O\" \"AP\"" },
 	{ .name = "UPDATE of two, room for one more than there are", .table = "OP--",
 	  .limit = 3 * ORDER_PAGES, .second = { UPDATE(0, "AB") },
 	  .want = "second 2: "
-		  "ring AB--, other ----, pinned 8, charged 8, tags \"OP\" \"BA\"" },
+		  "ring AB--, other ----, pinned 8, charged 8, tags \"OP\" \"AB\"" },
 };
 
 unsigned int order_rounds = 50;
