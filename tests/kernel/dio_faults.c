@@ -114,9 +114,9 @@ static int check(struct reason *why)
 static int run(const char *path, const struct layout *layout, const struct kind *kind,
 	       const struct shape *shape, struct reason *why)
 {
-	/* Of one piece not even an array is allocated */
+	/* Of one piece no array is allocated; and where a page could not be had, the rest is another bio */
 	const struct fail_each each = { .before = kind->missing ? forget : NULL, .call = call,
-					.goes_on = !kind->missing && shape->parts == 1 };
+					.goes_on = shape->parts == 1 };
 	int ret;
 
 	transfer.fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC | (!strcmp(path, FS_FILE) ? O_CREAT : 0),
