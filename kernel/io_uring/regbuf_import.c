@@ -60,11 +60,12 @@ static noinline int io_import_fixed_search(int ddir, struct iov_iter *iter,
 					   const struct io_mapped_ubuf *imu,
 					   size_t offset, size_t len)
 {
-	u32 first, nr_segs;
+	const struct bio_vec *first;
 	size_t skip;
+	u32 nr_segs;
 
 	nr_segs = regbuf_span_search(imu, offset, len, &first, &skip);
-	return regbuf_iter(iter, ddir, imu->bvec + first, nr_segs, skip, len);
+	return regbuf_iter(iter, ddir, first, nr_segs, skip, len);
 }
 
 /* Set up @iter for a part of the buffer. */
@@ -72,8 +73,9 @@ static __always_inline int io_import_fixed(int ddir, struct iov_iter *iter,
 					   const struct io_mapped_ubuf *imu,
 					   u64 buf_addr, size_t len)
 {
+	const struct bio_vec *first;
 	size_t offset, skip;
-	u32 first, nr_segs;
+	u32 nr_segs;
 	int ret;
 
 	ret = regbuf_offset(imu, buf_addr, len, &offset);
@@ -87,7 +89,7 @@ static __always_inline int io_import_fixed(int ddir, struct iov_iter *iter,
 	nr_segs = regbuf_span_quick(imu, offset, len, &first, &skip);
 	if (unlikely(!nr_segs))
 		return io_import_fixed_search(ddir, iter, imu, offset, len);
-	return regbuf_iter(iter, ddir, imu->bvec + first, nr_segs, skip, len);
+	return regbuf_iter(iter, ddir, first, nr_segs, skip, len);
 }
 
 inline struct io_rsrc_node *io_find_buf_node(struct io_kiocb *req,
@@ -148,7 +150,7 @@ static __always_inline int regbuf_iovec_offset(const struct io_mapped_ubuf *imu,
 					       const struct iovec *iov,
 					       size_t *offset)
 {
-	if (unlikely(!iov->iov_len))
+	if (unlikely(!iov->iov_len || iov->iov_len > MAX_RW_COUNT))
 		return -EFAULT;
 	return regbuf_offset(imu, (uintptr_t)iov->iov_base, iov->iov_len, offset);
 }
@@ -159,7 +161,8 @@ static __always_inline int regbuf_iovec_offset(const struct io_mapped_ubuf *imu,
  */
 static __always_inline int regbuf_find_iovec(const struct io_mapped_ubuf *imu,
 					     const struct iovec *iov,
-					     u32 *first, size_t *skip)
+					     const struct bio_vec **first,
+					     size_t *skip)
 {
 	size_t offset;
 	int ret;
@@ -182,6 +185,45 @@ static __always_inline void regbuf_set_part(struct bio_vec *bvec,
 
 	bvec_set_page(bvec, of->bv_page + (offset >> PAGE_SHIFT), len,
 		      offset_in_page(offset));
+}
+
+static noinline bool regbuf_search_part(const struct io_mapped_ubuf *imu,
+					size_t offset, size_t len,
+					struct bio_vec *bvec)
+{
+	const struct bio_vec *of;
+	size_t skip;
+
+	of = regbuf_seek(imu, offset, &skip);
+	if (len > of->bv_len - skip)
+		return false;
+	regbuf_set_part(bvec, of, skip, len);
+	return true;
+}
+
+/*
+ * Make a bvec of these bytes, if they are in one of the buffer's bvecs. Each
+ * layout has its own code to the end, which is half as long as what they share.
+ */
+static __always_inline bool regbuf_one_part(const struct io_mapped_ubuf *imu,
+					    size_t offset, size_t len,
+					    struct bio_vec *bvec)
+{
+	const struct bio_vec *of;
+	size_t skip;
+
+	if (imu->layout == IO_REGBUF_UNIFORM) {
+		if (regbuf_in_one_uniform(imu, offset, len, &of, &skip)) {
+			regbuf_set_part(bvec, of, skip, len);
+			return true;
+		}
+	} else if (imu->layout == IO_REGBUF_MIXED) {
+		if (regbuf_in_one_mixed(imu, offset, len, &of, &skip)) {
+			regbuf_set_part(bvec, of, skip, len);
+			return true;
+		}
+	}
+	return regbuf_search_part(imu, offset, len, bvec);
 }
 
 /* Iovecs that become bvecs, in the same memory */
@@ -214,14 +256,13 @@ static int regbuf_fill_iovecs(const struct io_mapped_ubuf *imu,
 	for (; iov != end; iov++) {
 		size_t len = iov->iov_len, skip, room;
 		const struct bio_vec *of;
-		u32 first;
 
-		nr = regbuf_find_iovec(imu, iov, &first, &skip);
+		nr = regbuf_find_iovec(imu, iov, &of, &skip);
 		room = (void *)(iov + 1) - (void *)bvec;
 		if (nr < 0 || nr > room / sizeof(*bvec))
 			break;
 		total += len;
-		for (of = &imu->bvec[first]; nr; nr--, skip = 0) {
+		for (; nr; nr--, skip = 0) {
 			size_t part = min(len, of->bv_len - skip);
 
 			regbuf_set_part(bvec++, of++, skip, part);
@@ -242,9 +283,9 @@ static int regbuf_count_iovecs(const struct io_mapped_ubuf *imu,
 			       const struct regbuf_vec *v, size_t *nr_bvecs,
 			       u64 *total)
 {
+	const struct bio_vec *first;
 	const struct iovec *iov;
 	size_t skip;
-	u32 first;
 	int nr;
 
 	for (iov = v->iov; iov != v->end; iov++) {
@@ -359,13 +400,12 @@ int io_import_reg_vec(int ddir, struct iov_iter *iter,
 				       (uintptr_t)iov->iov_base, iov->iov_len);
 
 	for (; sizeof(*bvec) == sizeof(*iov) && iov != end; iov++) {
-		size_t len = iov->iov_len, offset, skip;
-		u32 first;
+		size_t len = iov->iov_len, offset;
 
 		if (regbuf_iovec_offset(imu, iov, &offset) ||
-		    regbuf_span_quick(imu, offset, len, &first, &skip) != 1)
+		    !regbuf_one_part(imu, offset, len, bvec))
 			break;
-		regbuf_set_part(bvec++, &imu->bvec[first], skip, len);
+		bvec++;
 		total += len;
 	}
 	if (unlikely(iov != end))

@@ -171,8 +171,8 @@ static u32 regbuf_find_page(const struct io_mapped_ubuf *imu, u64 page)
 	return lo;
 }
 
-static u32 regbuf_seek_mixed(const struct io_mapped_ubuf *imu, size_t offset,
-			     size_t *skip)
+static const struct bio_vec *regbuf_seek_mixed(const struct io_mapped_ubuf *imu,
+					       size_t offset, size_t *skip)
 {
 	u64 pos = (u64)offset + imu->bvec[0].bv_offset;
 	u64 page = pos >> PAGE_SHIFT;
@@ -180,21 +180,20 @@ static u32 regbuf_seek_mixed(const struct io_mapped_ubuf *imu, size_t offset,
 
 	*skip = ((size_t)((u32)page - regbuf_starts(imu)[i]) << PAGE_SHIFT) +
 		(pos & (PAGE_SIZE - 1)) - imu->bvec[i].bv_offset;
-	return i;
+	return &imu->bvec[i];
 }
 
-static u32 regbuf_seek_linear(const struct bio_vec *bvec, size_t offset,
-			      size_t *skip)
+static const struct bio_vec *regbuf_seek_linear(const struct bio_vec *bvec,
+						size_t offset, size_t *skip)
 {
-	u32 i;
-
-	for (i = 0; offset >= bvec[i].bv_len; i++)
-		offset -= bvec[i].bv_len;
+	for (; offset >= bvec->bv_len; bvec++)
+		offset -= bvec->bv_len;
 	*skip = offset;
-	return i;
+	return bvec;
 }
 
-u32 regbuf_seek(const struct io_mapped_ubuf *imu, size_t offset, size_t *skip)
+const struct bio_vec *regbuf_seek(const struct io_mapped_ubuf *imu,
+				  size_t offset, size_t *skip)
 {
 	if (imu->layout == IO_REGBUF_UNIFORM)
 		return regbuf_seek_uniform(imu, offset, skip);
@@ -204,26 +203,31 @@ u32 regbuf_seek(const struct io_mapped_ubuf *imu, size_t offset, size_t *skip)
 }
 
 static u32 regbuf_span_linear(const struct io_mapped_ubuf *imu, size_t offset,
-			      size_t len, u32 *first, size_t *skip)
+			      size_t len, const struct bio_vec **first,
+			      size_t *skip)
 {
+	const struct bio_vec *last;
+
 	*first = regbuf_seek_linear(imu->bvec, offset, skip);
-	offset = *skip + len - 1;
-	return 1 + regbuf_seek_linear(&imu->bvec[*first], offset, &offset);
+	last = regbuf_seek_linear(*first, *skip + len - 1, &offset);
+	return 1 + (last - *first);
 }
 
 static u32 regbuf_span_mixed(const struct io_mapped_ubuf *imu, size_t offset,
-			     size_t len, u32 *first, size_t *skip)
+			     size_t len, const struct bio_vec **first,
+			     size_t *skip)
 {
 	u64 last = (u64)offset + imu->bvec[0].bv_offset + len - 1;
 
 	*first = regbuf_seek_mixed(imu, offset, skip);
-	if (len <= imu->bvec[*first].bv_len - *skip)
+	if (len <= (*first)->bv_len - *skip)
 		return 1;
-	return 1 + regbuf_find_page(imu, last >> PAGE_SHIFT) - *first;
+	return 1 + regbuf_find_page(imu, last >> PAGE_SHIFT) -
+	       (*first - imu->bvec);
 }
 
 u32 regbuf_span_search(const struct io_mapped_ubuf *imu, size_t offset,
-		       size_t len, u32 *first, size_t *skip)
+		       size_t len, const struct bio_vec **first, size_t *skip)
 {
 	if (imu->layout == IO_REGBUF_LINEAR)
 		return regbuf_span_linear(imu, offset, len, first, skip);

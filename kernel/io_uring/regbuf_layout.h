@@ -253,59 +253,65 @@ void regbuf_fill_end(struct regbuf_fill *f);
  */
 bool regbuf_fill_in_place(struct io_mapped_ubuf *imu, u32 nr_runs);
 
-static __always_inline u32 regbuf_seek_uniform(const struct io_mapped_ubuf *imu,
-					       size_t offset, size_t *skip)
+static __always_inline const struct bio_vec *
+regbuf_seek_uniform(const struct io_mapped_ubuf *imu, size_t offset,
+		    size_t *skip)
 {
-	u32 first = imu->bvec[0].bv_len;
+	const struct bio_vec *bvec = imu->bvec;
+	unsigned int shift = imu->shift % BITS_PER_LONG;
 
-	if (offset < first) {
-		*skip = offset;
-		return 0;
+	if (offset >= bvec->bv_len) {
+		offset -= bvec->bv_len;
+		bvec += 1 + (offset >> shift);
+		offset &= (1UL << shift) - 1;
 	}
-	offset -= first;
-	first = offset >> imu->shift;
-	*skip = offset - ((size_t)first << imu->shift);
-	return 1 + first;
+	*skip = offset;
+	return bvec;
 }
 
 /*
- * Returns the index of the bvec that has the byte at @offset, which must be
- * inside the buffer, and in *@skip how many bytes of it come before that.
+ * Returns the bvec that has the byte at @offset, which must be inside the
+ * buffer, and in *@skip how many bytes of it come before that.
  */
-u32 regbuf_seek(const struct io_mapped_ubuf *imu, size_t offset, size_t *skip);
+const struct bio_vec *regbuf_seek(const struct io_mapped_ubuf *imu,
+				  size_t offset, size_t *skip);
 
 /* Where regbuf_span_quick() does not know */
 u32 regbuf_span_search(const struct io_mapped_ubuf *imu, size_t offset,
-		       size_t len, u32 *first, size_t *skip);
+		       size_t len, const struct bio_vec **first, size_t *skip);
 
-static __always_inline u32 regbuf_quick_uniform(const struct io_mapped_ubuf *imu,
-						size_t offset, size_t len,
-						u32 *first, size_t *skip)
+/*
+ * Are the @len bytes at @offset in one bvec of a uniform buffer? *@first and
+ * *@skip are where they start, as regbuf_seek() has it.
+ */
+static __always_inline bool
+regbuf_in_one_uniform(const struct io_mapped_ubuf *imu, size_t offset,
+		      size_t len, const struct bio_vec **first, size_t *skip)
 {
-	size_t in_first;
-
 	*first = regbuf_seek_uniform(imu, offset, skip);
-	in_first = imu->bvec[*first].bv_len - *skip;
-	if (len <= in_first)
-		return 1;
-	return 2 + ((len - in_first - 1) >> imu->shift);
+	return len <= (*first)->bv_len - *skip;
 }
 
-static __always_inline u32 regbuf_quick_mixed(const struct io_mapped_ubuf *imu,
-					      size_t offset, size_t len,
-					      u32 *first, size_t *skip)
+/*
+ * The same for a mixed buffer, if they are in the bvec that has the middle of
+ * their bucket. Otherwise *@first and *@skip have no meaning.
+ */
+static __always_inline bool
+regbuf_in_one_mixed(const struct io_mapped_ubuf *imu, size_t offset,
+		    size_t len, const struct bio_vec **first, size_t *skip)
 {
 	u64 pos = (u64)offset + imu->bvec[0].bv_offset;
 	u64 page = pos >> PAGE_SHIFT, in;
 	const u32 *start = regbuf_starts(imu);
+	u32 i = start[regbuf_middle_index(imu) + (page >> imu->shift % 64)];
 
-	*first = start[regbuf_middle_index(imu) + (page >> imu->shift)];
+	*first = &imu->bvec[i];
 	/* A page before the bvec makes this more than any length. */
-	in = (u64)((u32)page - start[*first]) << PAGE_SHIFT;
+	in = (u64)((u32)page - start[i]) << PAGE_SHIFT;
 	in += pos & (PAGE_SIZE - 1);
-	in -= imu->bvec[*first].bv_offset;
+	in -= (*first)->bv_offset;
 	*skip = in;
-	return in + len <= imu->bvec[*first].bv_len ? 1 : 0;
+	return in + len <= (*first)->bv_len;
 }
 
 /*
@@ -314,12 +320,18 @@ static __always_inline u32 regbuf_quick_mixed(const struct io_mapped_ubuf *imu,
  */
 static __always_inline u32 regbuf_span_quick(const struct io_mapped_ubuf *imu,
 					     size_t offset, size_t len,
-					     u32 *first, size_t *skip)
+					     const struct bio_vec **first,
+					     size_t *skip)
 {
-	if (imu->layout == IO_REGBUF_UNIFORM)
-		return regbuf_quick_uniform(imu, offset, len, first, skip);
-	if (imu->layout == IO_REGBUF_MIXED)
-		return regbuf_quick_mixed(imu, offset, len, first, skip);
+	if (imu->layout == IO_REGBUF_UNIFORM) {
+		if (regbuf_in_one_uniform(imu, offset, len, first, skip))
+			return 1;
+		len -= (*first)->bv_len - *skip;
+		return 2 + ((len - 1) >> imu->shift % BITS_PER_LONG);
+	}
+	if (imu->layout == IO_REGBUF_MIXED &&
+	    regbuf_in_one_mixed(imu, offset, len, first, skip))
+		return 1;
 	return 0;
 }
 
@@ -329,15 +341,16 @@ static __always_inline u32 regbuf_span_quick(const struct io_mapped_ubuf *imu,
  * where they start, as regbuf_seek() has it.
  */
 static __always_inline u32 regbuf_span(const struct io_mapped_ubuf *imu,
-				       size_t offset, size_t len, u32 *first,
+				       size_t offset, size_t len,
+				       const struct bio_vec **first,
 				       size_t *skip)
 {
 	u32 nr = regbuf_span_quick(imu, offset, len, first, skip);
 
 	if (unlikely(!nr)) {
 		/* The address of a copy: *first and *skip stay in registers. */
+		const struct bio_vec *found;
 		size_t found_skip;
-		u32 found;
 
 		nr = regbuf_span_search(imu, offset, len, &found, &found_skip);
 		*first = found;

@@ -22,20 +22,21 @@ static void check_choice(const struct buffer *buf, const struct regbuf_layout *l
 static void check_span(const struct buffer *buf, u64 offset, u64 len)
 {
 	const struct io_mapped_ubuf *imu = buf->imu;
+	const struct bio_vec *first, *bvec, *end = imu->bvec + imu->nr_bvecs;
 	size_t skip, skip2;
-	u32 first, first2, nr, i;
+	u32 nr;
 
 	nr = regbuf_span(imu, offset, len, &first, &skip);
-	first2 = regbuf_seek(imu, offset, &skip2);
-	must(first == first2 && skip == skip2);
-	must(first < imu->nr_bvecs && skip < imu->bvec[first].bv_len);
-	must(naive_phys(buf, offset) == bvec_phys(&imu->bvec[first]) + skip);
-	must(nr && nr <= imu->nr_bvecs - first);
+	bvec = regbuf_seek(imu, offset, &skip2);
+	must(bvec == first && skip == skip2);
+	must(first >= imu->bvec && first < end && skip < first->bv_len);
+	must(naive_phys(buf, offset) == bvec_phys(first) + skip);
+	must(nr && nr <= end - first);
 	/* All of the bytes, and the last bvec has at least one of them */
 	len += skip;
-	for (i = first; i < first + nr; i++) {
+	for (; bvec < first + nr; bvec++) {
 		must(len);
-		len -= min(len, (u64)imu->bvec[i].bv_len);
+		len -= min(len, (u64)bvec->bv_len);
 	}
 	must(!len);
 }

@@ -87,21 +87,22 @@ static const char *check_seek(const struct fake_buffer *fb,
 			      size_t offset, size_t len)
 {
 	size_t skip, span_skip;
+	const struct bio_vec *first, *want;
 	u64 phys, want_skip, x;
-	u32 first, nr, want;
+	u32 nr;
 
-	want = naive_bvec(imu, offset, &want_skip);
+	want = &imu->bvec[naive_bvec(imu, offset, &want_skip)];
 	if (regbuf_seek(imu, offset, &skip) != want || skip != want_skip)
 		return "seek";
 	if (fb) {
 		naive_run(fb, offset, &phys);
-		if (bvec_phys_addr(&imu->bvec[want]) + skip != phys)
+		if (bvec_phys_addr(want) + skip != phys)
 			return "address";
 	}
 	nr = regbuf_span(imu, offset, len, &first, &span_skip);
 	if (first != want || span_skip != skip)
 		return "start of a span";
-	if (nr != naive_bvec(imu, offset + len - 1, &x) - first + 1)
+	if (first + nr - 1 != &imu->bvec[naive_bvec(imu, offset + len - 1, &x)])
 		return "number of segments";
 	return NULL;
 }
