@@ -151,8 +151,8 @@ static void expect_vec(struct kunit *test, struct import *t, unsigned int nr,
 static void some_bytes(struct import *t, unsigned int i, bool across)
 {
 	struct fake_buffer *fb = t->fb;
-	u64 skip, offset = (((u64)prandom_u32_state(&fb->rnd) << 32) |
-			    prandom_u32_state(&fb->rnd)) % t->imu->len;
+	size_t offset = fake_offset(fb, t->imu);
+	u64 skip;
 	u32 nr = naive_bvec(t->imu, offset, &skip);
 	u32 left, len = t->imu->bvec[nr].bv_len;
 

@@ -119,11 +119,9 @@ static const char *check_seeks(struct fake_buffer *fb,
 	if (!err)
 		err = check_seek(runs, imu, imu->len - 1, 1);
 	while (!err && rounds--) {
-		size_t offset, len, max_len = SZ_4M;
+		size_t offset = fake_offset(fb, imu), len, max_len = SZ_4M;
 		u64 skip;
 
-		offset = (size_t)((u64)prandom_u32_state(&fb->rnd) << 32 |
-				  prandom_u32_state(&fb->rnd)) % imu->len;
 		if (fake_rnd(fb, 2)) {
 			naive_bvec(imu, offset, &skip);
 			offset -= skip;

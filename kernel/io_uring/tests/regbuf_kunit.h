@@ -40,6 +40,16 @@ static inline u32 fake_rnd(struct fake_buffer *fb, u32 ceil)
 	return prandom_u32_state(&fb->rnd) % ceil;
 }
 
+/* The offset of any byte of a buffer, which may be longer than 4 GiB */
+static inline size_t fake_offset(struct fake_buffer *fb,
+				 const struct io_mapped_ubuf *imu)
+{
+	u64 any = (u64)prandom_u32_state(&fb->rnd) << 32;
+
+	any |= prandom_u32_state(&fb->rnd);
+	return (size_t)any % imu->len;
+}
+
 /* Pages [idx, idx + nr) of a folio that no run was in before */
 static inline void fake_add(struct fake_buffer *fb, unsigned int order,
 			    u64 idx, u64 nr_pages)
