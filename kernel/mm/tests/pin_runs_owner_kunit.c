@@ -153,7 +153,7 @@ static const struct each each_memory[] = {
 	{ "thirds", map_thirds, 2 * PMD_SIZE, FOLL_WRITE },
 	{ "patchwork", map_patchwork, 4 * PMD_SIZE, FOLL_WRITE },
 	{ "hugetlb", map_hugetlb, 2 * PMD_SIZE, FOLL_WRITE },
-	{ "zero page", map_zero, SZ_64K, 0 },
+	{ "zero page", map_zero, SZ_64K * PAGE_SIZE / SZ_4K, 0 },
 };
 
 static void each_desc(const struct each *e, char *desc)
