@@ -264,10 +264,10 @@ int regbuf_io_prep(struct thread_data *td, struct io_u *io_u)
 	}
 	/* Where the length of a trim was */
 	sqe->addr3 = 0;
-	if (io_u->ddir == DDIR_TRIM)
-		prep_trim(io_u, sqe);
-	else if (io_u->ddir == DDIR_READ || io_u->ddir == DDIR_WRITE)
+	if (io_u->ddir == DDIR_READ || io_u->ddir == DDIR_WRITE)
 		prep_rw(rb, io_u, sqe);
+	else if (io_u->ddir == DDIR_TRIM)
+		prep_trim(io_u, sqe);
 	else if (ddir_sync(io_u->ddir))
 		prep_sync(rb, io_u, sqe);
 	if (rb->o->force_async && ++rb->prepared == rb->o->force_async) {
@@ -359,13 +359,14 @@ static void count_io(struct regbuf *rb, const struct io_u *io_u, int res)
 
 /* ---- submission -------------------------------------------------------------------- */
 
-enum fio_q_status regbuf_io_queue(struct thread_data *td, struct io_u *io_u)
+/*
+ * What few requests need before they get their place in the ring, which FIO_Q_QUEUED stands
+ * for. Not inline: the others then have no registers to save.
+ */
+static enum fio_q_status __attribute__((noinline)) before_queue(struct thread_data *td,
+								struct io_u *io_u)
 {
 	struct regbuf *rb = td->io_ops_data;
-	struct io_uring_sq *sq = &rb->ring.sq;
-	unsigned int tail = *sq->ktail;
-
-	fio_ro_check(td, io_u);
 
 	if (!rb->io.first && !in_ramp_time(td)) {
 		rb->io.first = regbuf_now();
@@ -392,6 +393,24 @@ enum fio_q_status regbuf_io_queue(struct thread_data *td, struct io_u *io_u)
 		io_u_mark_complete(td, 1);
 		return FIO_Q_COMPLETED;
 	}
+	return FIO_Q_QUEUED;
+}
+
+enum fio_q_status regbuf_io_queue(struct thread_data *td, struct io_u *io_u)
+{
+	struct regbuf *rb = td->io_ops_data;
+	struct io_uring_sq *sq = &rb->ring.sq;
+	enum fio_q_status ret;
+	unsigned int tail;
+
+	fio_ro_check(td, io_u);
+
+	if (!rb->io.first || rb->churn_due || io_u->ddir == DDIR_TRIM) {
+		ret = before_queue(td, io_u);
+		if (ret != FIO_Q_QUEUED)
+			return ret;
+	}
+	tail = *sq->ktail;
 	if (tail - io_uring_smp_load_acquire(sq->khead) == sq->ring_entries)
 		return FIO_Q_BUSY;
 	sq->array[tail & sq->ring_mask] = io_u->index;
