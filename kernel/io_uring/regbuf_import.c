@@ -187,6 +187,7 @@ static __always_inline void regbuf_set_part(struct bio_vec *bvec,
 		      offset_in_page(offset));
 }
 
+/* As regbuf_one_part(); not inline, which leaves the registers to its caller */
 static noinline bool regbuf_search_part(const struct io_mapped_ubuf *imu,
 					size_t offset, size_t len,
 					struct bio_vec *bvec)
@@ -203,7 +204,7 @@ static noinline bool regbuf_search_part(const struct io_mapped_ubuf *imu,
 
 /*
  * Make a bvec of these bytes, if they are in one of the buffer's bvecs. Each
- * layout has its own code to the end, which is half as long as what they share.
+ * layout has its own code to the end: joined it takes ten instructions more.
  */
 static __always_inline bool regbuf_one_part(const struct io_mapped_ubuf *imu,
 					    size_t offset, size_t len,

@@ -258,6 +258,7 @@ regbuf_seek_uniform(const struct io_mapped_ubuf *imu, size_t offset,
 		    size_t *skip)
 {
 	const struct bio_vec *bvec = imu->bvec;
+	/* So that nothing checks whether that is too far to shift */
 	unsigned int shift = imu->shift % BITS_PER_LONG;
 
 	if (offset >= bvec->bv_len) {
