@@ -310,9 +310,8 @@ regbuf_in_one_mixed(const struct io_mapped_ubuf *imu, size_t offset,
 	/* A page before the bvec makes this more than any length. */
 	in = (u64)((u32)page - start[i]) << PAGE_SHIFT;
 	in += pos & (PAGE_SIZE - 1);
-	in -= (*first)->bv_offset;
-	*skip = in;
-	return in + len <= (*first)->bv_len;
+	*skip = in - (*first)->bv_offset;
+	return in + len <= (*first)->bv_offset + (*first)->bv_len;
 }
 
 /*
