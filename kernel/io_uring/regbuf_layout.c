@@ -7,6 +7,7 @@
 #include <linux/bvec.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
 
 #include "regbuf_layout.h"
 
@@ -217,13 +218,16 @@ static u32 regbuf_span_mixed(const struct io_mapped_ubuf *imu, size_t offset,
 			     size_t len, const struct bio_vec **first,
 			     size_t *skip)
 {
-	u64 last = (u64)offset + imu->bvec[0].bv_offset + len - 1;
+	u64 start = imu->bvec[0].bv_offset;
+	unsigned long last = (start + offset + len - 1) >> PAGE_SHIFT;
+	unsigned long nr_pages = ((start + imu->len - 1) >> PAGE_SHIFT) + 1;
 
 	*first = regbuf_seek_mixed(imu, offset, skip);
 	if (len <= (*first)->bv_len - *skip)
 		return 1;
-	return 1 + regbuf_find_page(imu, last >> PAGE_SHIFT) -
-	       (*first - imu->bvec);
+	/* A check that was only guessed must not lead behind the tables. */
+	last = array_index_nospec(last, nr_pages);
+	return 1 + regbuf_find_page(imu, last) - (*first - imu->bvec);
 }
 
 u32 regbuf_span_search(const struct io_mapped_ubuf *imu, size_t offset,

@@ -73,7 +73,7 @@ void fuzz_fail(const char *file, int line, const char *what) __attribute__((nore
 #define check_mul_overflow(a, b, d)	__builtin_mul_overflow(a, b, d)
 #define check_shl_overflow(a, s, d) \
 	({ *(d) = (a) << (s); *(d) >> (s) != (a); })
-#define array_index_nospec(index, size)	(index)
+#define array_index_nospec(index, size)	((index) < (size) ? (index) : 0)
 #define __ffs(x)		((unsigned int)__builtin_ctzl(x))
 #define __ffs64(x)		((unsigned int)__builtin_ctzll(x))
 #define rounddown_pow_of_two(x)	(1UL << (63 - __builtin_clzl(x)))
