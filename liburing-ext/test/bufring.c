@@ -48,7 +48,7 @@ static int run(struct io_uring_sqe *sqe, __u32 *flags)
 	sqe->flags |= IOSQE_BUFFER_SELECT;
 	sqe->buf_group = GROUP;
 	CHECK_EQ(io_uring_submit(&ring), 1);
-	CHECK_EQ(io_uring_wait_cqe(&ring, &cqe), 0);
+	cqe = t_wait(&ring);
 	res = cqe->res;
 	*flags = cqe->flags;
 	io_uring_cqe_seen(&ring, cqe);

@@ -229,7 +229,7 @@ static void memfd_by_request(void)
 	CHECK_EQ(io_uring_submit(&ring), 1);
 	close(fd);
 	memset(&d, 0xff, sizeof(d));
-	CHECK_EQ(io_uring_wait_cqe(&ring, &cqe), 0);
+	cqe = t_wait(&ring);
 	CHECK_EQ(cqe->res, 1);
 	io_uring_cqe_seen(&ring, cqe);
 	CHECK_EQ(fixed(true, NULL, LEN, 3), LEN);
@@ -275,7 +275,7 @@ static void by_request(void)
 	CHECK_EQ(io_uring_submit(&ring), 2);
 	memset(&d, 0xff, sizeof(d));
 	for (i = 1; i <= 2; i++) {
-		CHECK_EQ(io_uring_wait_cqe(&ring, &cqe), 0);
+		cqe = t_wait(&ring);
 		CHECK_EQ(cqe->user_data, i);
 		CHECK_EQ(cqe->res, i == 1 ? 1 : PAGE);
 		io_uring_cqe_seen(&ring, cqe);

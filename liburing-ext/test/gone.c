@@ -439,7 +439,7 @@ static void check_unsubmitted(bool before_sync)
 	CHECK_EQ(io_uring_ext_ring_sync(s.r, &err), 0);
 	if (!before_sync)
 		CHECK_EQ(io_uring_submit(&s.ring), 1);
-	CHECK_EQ(io_uring_wait_cqe(&s.ring, &cqe), 0);
+	cqe = t_wait(&s.ring);
 	CHECK_EQ(cqe->res, before_sync ? 8 : -EFAULT);
 	io_uring_cqe_seen(&s.ring, cqe);
 	CHECK_EQ(!memcmp(s.mem, "12345678", 8), before_sync);

@@ -64,13 +64,25 @@ void t_restricted(struct io_uring *ring, const unsigned *ops, unsigned nr)
 	CHECK_EQ(io_uring_register(ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0), 0);
 }
 
+struct io_uring_cqe *t_wait(struct io_uring *ring)
+{
+	struct io_uring_cqe *cqe;
+	int ret;
+
+	do {
+		ret = io_uring_wait_cqe(ring, &cqe);
+	} while (ret == -EINTR);
+	CHECK_EQ(ret, 0);
+	return cqe;
+}
+
 int t_io(struct io_uring *ring)
 {
 	struct io_uring_cqe *cqe;
 	int res;
 
 	CHECK_EQ(io_uring_submit(ring), 1);
-	CHECK_EQ(io_uring_wait_cqe(ring, &cqe), 0);
+	cqe = t_wait(ring);
 	res = cqe->res;
 	io_uring_cqe_seen(ring, cqe);
 	return res;
@@ -91,8 +103,12 @@ __u64 t_wait_tag(struct io_uring *ring, int ms)
 					.tv_nsec = ms % 1000 * 1000000LL };
 	struct io_uring_cqe *cqe;
 	__u64 data;
+	int ret;
 
-	if (io_uring_wait_cqe_timeout(ring, &cqe, &ts))
+	do {
+		ret = io_uring_wait_cqe_timeout(ring, &cqe, &ts);
+	} while (ret == -EINTR);
+	if (ret)
 		return 0;
 	data = cqe->user_data;
 	io_uring_cqe_seen(ring, cqe);

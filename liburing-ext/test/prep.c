@@ -125,7 +125,7 @@ static void check_send_zc(char *p, int fixed)
 	CHECK_EQ(io_uring_ext_prep_send_zc(r, sqe, sv[0], p, 4096, MSG_WAITALL, 0), fixed);
 	CHECK_EQ(!!(sqe->ioprio & IORING_RECVSEND_FIXED_BUF), fixed);
 	CHECK_EQ(io_uring_submit(&ring), 1);
-	CHECK_EQ(io_uring_wait_cqe(&ring, &cqe), 0);
+	cqe = t_wait(&ring);
 	res = cqe->res;
 	more = cqe->flags & IORING_CQE_F_MORE;
 	io_uring_cqe_seen(&ring, cqe);
@@ -133,7 +133,7 @@ static void check_send_zc(char *p, int fixed)
 	CHECK_EQ(recv(sv[1], got, sizeof(got), MSG_WAITALL), sizeof(got));
 	t_check_bytes(got, sizeof(got), 3);
 	if (more) {
-		CHECK_EQ(io_uring_wait_cqe(&ring, &cqe), 0);
+		cqe = t_wait(&ring);
 		CHECK(cqe->flags & IORING_CQE_F_NOTIF);
 		io_uring_cqe_seen(&ring, cqe);
 	}

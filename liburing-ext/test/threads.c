@@ -97,7 +97,7 @@ static int take_cqes(struct worker *w, __u64 want, bool wait)
 
 	while (!found) {
 		if (wait)
-			CHECK_EQ(io_uring_wait_cqe(&w->ring, &cqe), 0);
+			cqe = t_wait(&w->ring);
 		else if (io_uring_peek_cqe(&w->ring, &cqe))
 			break;
 		if (cqe->user_data <= IN_PIPE) {

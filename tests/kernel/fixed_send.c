@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * fixed_send: SEND_ZC and SENDMSG_ZC from registered buffers, over TCP on the loopback device.
+ * fixed_send: SEND_ZC and SENDMSG_ZC from registered buffers, over TCP and UDP on the loopback
+ * device.
  *
  *  - The data that arrives, of random parts of memory of all layouts, around edges of folios and
  *    at any alignment; as one range, and as iovecs.
  *  - The same when the receiver reads only after the buffer has been unregistered, its memory
  *    unmapped, and other memory filled: what is queued must be kept until it is sent.
+ *  - The same where other data is before and behind it in one segment: written, and sent without
+ *    a copy from memory that is not registered.
+ *  - Datagrams, which have as many parts as an skb has frags, and no more.
  *  - What the socket is charged for queued data. A frag is charged with the pages that it has a
  *    part of; one that is charged with all that lies before it in its folio would fill the send
  *    buffer a hundred times too early.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/sock_diag.h>
 #include <stdlib.h>
@@ -91,6 +96,21 @@ static size_t random_start(size_t len)
 	return min_size(at, ACCT_ARENA_UNIQUE - len);
 }
 
+/* Is this what the parts have, one after the other? */
+static int check_parts(const char *data, const struct iovec *iov, unsigned int nr,
+		       struct reason *why)
+{
+	for (unsigned int v = 0; v < nr; data += iov[v++].iov_len) {
+		size_t off = (size_t)((char *)iov[v].iov_base - arena.addr);
+		size_t good = pattern_check(data, iov[v].iov_len, off, 7);
+
+		if (good != iov[v].iov_len)
+			return because(why, "part %u of %u: byte %zu of %zu from %#zx", v, nr, good,
+				       iov[v].iov_len, off);
+	}
+	return 0;
+}
+
 static int test_data(struct reason *why)
 {
 	static const size_t lens[] = { 1, 100, 4096, 5000, 17000, 66000, 300000, 2100000 };
@@ -108,7 +128,7 @@ static int test_data(struct reason *why)
 	for (int i = 0; i < SENDS && !ret; i++) {
 		unsigned int nr = i % 2 ? 2 + (unsigned int)below(VECS_MAX - 1) : 1;
 		struct iovec iov[VECS_MAX];
-		size_t total = 0, at = 0;
+		size_t total = 0;
 
 		for (unsigned int v = 0; v < nr; v++) {
 			size_t len = lens[below(nr == 1 ? ARRAY_SIZE(lens) : 6)];
@@ -117,14 +137,8 @@ static int test_data(struct reason *why)
 			total += len;
 		}
 		ret = tcp_pair_send(&conn.pair, 0, iov, nr, total, data, why);
-		for (unsigned int v = 0; v < nr && !ret; at += iov[v++].iov_len) {
-			size_t off = (size_t)((char *)iov[v].iov_base - arena.addr);
-			size_t good = pattern_check(data + at, iov[v].iov_len, off, 7);
-
-			if (good != iov[v].iov_len)
-				ret = because(why, "send %d, part %u of %u: byte %zu of %zu from"
-					      " %#zx", i, v, nr, good, iov[v].iov_len, off);
-		}
+		if (!ret)
+			ret = check_parts(data, iov, nr, why);
 	}
 	io_uring_unregister_buffers(&conn.ring);
 	disconnect_pair(&conn);
@@ -234,6 +248,161 @@ static int test_late_vec(struct reason *why)
 	return test_late(5, why);
 }
 
+/* All but the last one wait for more, so that they share skbs. */
+static int send_among_others(struct connection *conn, const struct iovec *iov, unsigned int nr,
+			     struct reason *why)
+{
+	for (unsigned int v = 0; v < nr; v++) {
+		int flags = v + 1 < nr ? MSG_MORE : 0, result = 0;
+		size_t kind = below(4), part = iov[v].iov_len / 2;
+		struct iovec halves[] = {
+			{ iov[v].iov_base, part },
+			{ (char *)iov[v].iov_base + part, iov[v].iov_len - part },
+		};
+		struct msghdr msg;
+
+		if (kind == 0) {
+			result = (int)send(conn->pair.from, iov[v].iov_base, iov[v].iov_len, flags);
+		} else {
+			if (kind == 1)
+				io_uring_prep_send_zc(io_uring_get_sqe(&conn->ring), conn->pair.from,
+						      iov[v].iov_base, iov[v].iov_len, flags, 0);
+			else
+				tcp_pair_prepare(&conn->pair, 0, kind == 2 ? &iov[v] : halves,
+						 (unsigned int)kind - 1, &msg, flags);
+			io_uring_submit_and_wait(&conn->ring, 1);
+			while (!result)
+				tcp_pair_reap(&conn->pair, &result);
+		}
+		if (result != (int)iov[v].iov_len)
+			return because(why, "kind %zu: %d of %zu bytes sent", kind, result,
+				       iov[v].iov_len);
+	}
+	return 0;
+}
+
+static int test_among_others(struct reason *why)
+{
+	char data[VECS_MAX * 5000];
+	struct connection conn;
+	int ret = 0;
+
+	connect_pair(&conn, 4 << 20, 0);
+	register_all(&conn, arena.addr, arena.size);
+	for (int i = 0; i < SENDS && !ret; i++) {
+		unsigned int nr = 2 + (unsigned int)below(VECS_MAX - 1);
+		struct iovec iov[VECS_MAX];
+		size_t total = 0;
+		ssize_t got;
+
+		for (unsigned int v = 0; v < nr; v++) {
+			size_t len = 2 + below(4999);
+
+			iov[v] = (struct iovec){ arena.addr + random_start(len), len };
+			total += len;
+		}
+		ret = send_among_others(&conn, iov, nr, why);
+		if (ret)
+			break;
+		got = recv(conn.pair.to, data, total, MSG_WAITALL);
+		if (got != (ssize_t)total)
+			ret = because(why, "%zd of %zu bytes arrived", got, total);
+		else
+			ret = check_parts(data, iov, nr, why);
+	}
+	io_uring_unregister_buffers(&conn.ring);
+	disconnect_pair(&conn);
+	return ret;
+}
+
+static void connect_datagrams(struct connection *conn)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET };
+	socklen_t len = sizeof(addr);
+	int ret;
+
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	conn->pair = (struct tcp_pair){
+		.from = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0),
+		.to = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0),
+		.ring = &conn->ring,
+	};
+	if (conn->pair.from < 0 || conn->pair.to < 0 ||
+	    bind(conn->pair.to, (struct sockaddr *)&addr, sizeof(addr)) ||
+	    getsockname(conn->pair.to, (struct sockaddr *)&addr, &len) ||
+	    connect(conn->pair.from, (struct sockaddr *)&addr, sizeof(addr)))
+		die("socket: %s", strerror(errno));
+	ret = io_uring_queue_init(8, &conn->ring, 0);
+	if (ret)
+		die("io_uring_queue_init: %s", strerror(-ret));
+}
+
+#define FRAGS_MIN	17		/* CONFIG_MAX_SKB_FRAGS is that or more ... */
+#define FRAGS_MAX	45		/* ... and this at most */
+#define DATAGRAM_BYTES	1200		/* of a part */
+
+/* One datagram, and what the send of it ended with */
+static int send_datagram(struct connection *conn, unsigned int nr, int *result,
+			 struct reason *why)
+{
+	char data[(FRAGS_MAX + 1) * DATAGRAM_BYTES];
+	struct iovec iov[FRAGS_MAX + 1];
+	struct msghdr msg;
+	ssize_t got = 0;
+
+	for (unsigned int v = 0; v < nr; v++) {
+		/* In THPs, across edges of pages: a frag for each part. */
+		iov[v].iov_len = 1 + below(DATAGRAM_BYTES);
+		iov[v].iov_base = arena.addr + below(2) * 2 * MIB + (1 + below(500)) * PAGE -
+				  below(DATAGRAM_BYTES);
+	}
+	*result = 0;
+	tcp_pair_prepare(&conn->pair, 0, iov, nr, &msg, 0);
+	io_uring_submit_and_wait(&conn->ring, 1);
+	/* The kernel is done with the memory when the datagram has been received. */
+	for (int i = 0; i < 5000 && (!*result || conn->pair.unfinished); i++) {
+		ssize_t len = recv(conn->pair.to, data, sizeof(data), MSG_DONTWAIT);
+
+		got = len > 0 ? len : got;
+		tcp_pair_reap(&conn->pair, result);
+		usleep(1000);
+	}
+	if (!*result || conn->pair.unfinished)
+		return because(why, "%u parts: the kernel is not done with the memory", nr);
+	if (*result != got && (*result > 0 || got))
+		return because(why, "%u parts: %d, but %zd bytes arrived", nr, *result, got);
+	return *result > 0 ? check_parts(data, iov, nr, why) : 0;
+}
+
+static int test_datagrams(struct reason *why)
+{
+	unsigned int most = FRAGS_MAX + 1;
+	struct connection conn;
+	int result = 0, ret = 0;
+
+	connect_datagrams(&conn);
+	register_all(&conn, arena.addr, 4 * MIB);
+	for (unsigned int nr = 2; nr <= FRAGS_MAX + 1 && !ret && result >= 0; nr++) {
+		ret = send_datagram(&conn, nr, &result, why);
+		if (result < 0)
+			most = nr - 1;
+	}
+	if (!ret && (most < FRAGS_MIN || most > FRAGS_MAX))
+		ret = because(why, "%u parts go into a datagram, then %d", most, result);
+	/* And the socket is as it was. */
+	for (int i = 0; i < SENDS && !ret; i++) {
+		unsigned int nr = 2 + (unsigned int)below(most);
+
+		ret = send_datagram(&conn, nr, &result, why);
+		if (!ret && (nr > most ? result != -EMSGSIZE : result < 0))
+			ret = because(why, "%u parts: %d, where %u go into a datagram", nr, result,
+				      most);
+	}
+	io_uring_unregister_buffers(&conn.ring);
+	disconnect_pair(&conn);
+	return ret;
+}
+
 /* Bytes that the socket is charged for what it has queued. */
 static uint32_t queued_charge(const struct connection *conn)
 {
@@ -248,57 +417,89 @@ static uint32_t queued_charge(const struct connection *conn)
 #define SMALL_SENDS	64
 #define SMALL_BYTES	3000
 
-/*
- * Small parts from far inside of huge pages. Each has parts of two pages at most, and an skb to
- * hold it, or two.
- */
-static int test_charge(struct reason *why)
+/* Pages that have a part of it */
+static uint32_t pages_of(const struct iovec *iov)
 {
-	const uint32_t most = SMALL_SENDS * (4 * PAGE + 4096);
-	struct connection conn;
-	uint32_t charge;
-	int ret = 0;
+	size_t start = (size_t)iov->iov_base % PAGE;
 
-	connect_pair(&conn, 64 << 20, 4096);
-	/* THPs alone, so that every kernel has them as such. */
-	register_all(&conn, arena.addr, 4 * MIB);
-	/* Until the window is full: what follows stays queued. */
-	for (int i = 0; i < 64 && queued_charge(&conn) < 64 * KIB; i++) {
+	return (uint32_t)((start + iov->iov_len + PAGE - 1) / PAGE);
+}
+
+/* Until nothing goes out any more: what follows stays queued. */
+static void fill_window(struct connection *conn)
+{
+	uint32_t last = 0;
+
+	for (int i = 0, kept = 0; i < 200 && kept < 8; i++) {
 		struct iovec iov = { arena.addr, 16 * KIB };
+		uint32_t now = queued_charge(conn);
 		int result = 0;
 
-		tcp_pair_prepare(&conn.pair, 0, &iov, 1, NULL, MSG_DONTWAIT);
-		io_uring_submit_and_wait(&conn.ring, 1);
-		tcp_pair_reap(&conn.pair, &result);
+		kept = now >= last + 16 * KIB ? kept + 1 : 0;
+		last = now;
+		tcp_pair_prepare(&conn->pair, 0, &iov, 1, NULL, MSG_DONTWAIT);
+		io_uring_submit_and_wait(&conn->ring, 1);
+		tcp_pair_reap(&conn->pair, &result);
 		usleep(10000);
 	}
+}
+
+/*
+ * Small parts from far inside of huge pages, @nr for each send. A send has an skb to hold it, or
+ * two, and then the pages of one part twice.
+ */
+static int test_charge(unsigned int nr, struct reason *why)
+{
+	uint32_t charge, least = 0, most;
+	const int bytes = SMALL_BYTES * (int)nr;
+	struct connection conn;
+	int ret = 0;
+
+	/* A window that needs no send to be cut */
+	connect_pair(&conn, 64 << 20, 256 << 10);
+	/* THPs alone, so that every kernel has them as such. */
+	register_all(&conn, arena.addr, 4 * MIB);
+	fill_window(&conn);
 	charge = queued_charge(&conn);
-	for (int i = 0; i < SMALL_SENDS && !ret; i++) {
-		/* Around the ends of THPs, each time elsewhere. */
-		struct iovec iov = {
-			arena.addr + 2 * MIB * (1 + (size_t)i % 2) - 4 * PAGE - 64 * (size_t)i,
-			SMALL_BYTES,
-		};
+	for (size_t i = 0; i < SMALL_SENDS && !ret; i++) {
+		struct iovec iov[VECS_MAX];
+		struct msghdr msg;
 		int result = 0;
 
-		tcp_pair_prepare(&conn.pair, 0, &iov, 1, NULL, MSG_DONTWAIT);
+		/* Around the ends of THPs, each time elsewhere. */
+		for (size_t v = 0; v < nr; v++) {
+			iov[v].iov_base = arena.addr + 2 * MIB * (1 + (i + v) % 2) - 4 * PAGE -
+					  64 * i - 8 * v;
+			iov[v].iov_len = SMALL_BYTES;
+			least += PAGE * pages_of(&iov[v]);
+		}
+		tcp_pair_prepare(&conn.pair, 0, iov, nr, &msg, MSG_DONTWAIT);
 		io_uring_submit_and_wait(&conn.ring, 1);
 		tcp_pair_reap(&conn.pair, &result);
-		if (result != SMALL_BYTES)
-			ret = because(why, "send %d: %d of %d bytes queued, with %u KiB charged", i,
-				      result, SMALL_BYTES, queued_charge(&conn) / 1024);
+		if (result != bytes)
+			ret = because(why, "send %zu: %d of %d bytes queued, with %u KiB charged", i,
+				      result, bytes, queued_charge(&conn) / 1024);
 	}
 	charge = queued_charge(&conn) - charge;
-	if (!ret && (charge > most || charge < SMALL_SENDS * SMALL_BYTES))
-		ret = because(why, "%d sends of %d bytes are charged with %u KiB, not %u to %u",
-			      SMALL_SENDS, SMALL_BYTES, charge / 1024,
-			      SMALL_SENDS * SMALL_BYTES / 1024, most / 1024);
+	most = least + SMALL_SENDS * PAGE;
+	if (!ret && (charge > most || charge < least))
+		ret = because(why, "%d sends of %d bytes are charged with %u, not %u to %u",
+			      SMALL_SENDS, bytes, charge, least, most);
 	if (!ret)
-		printf("     %u bytes queued are charged with %u\n", SMALL_SENDS * SMALL_BYTES,
-		       charge);
+		printf("     %d bytes queued are charged with %u\n", SMALL_SENDS * bytes, charge);
 	io_uring_unregister_buffers(&conn.ring);
 	disconnect_pair(&conn);
 	return ret;
+}
+
+static int test_charge_one(struct reason *why)
+{
+	return test_charge(1, why);
+}
+
+static int test_charge_vec(struct reason *why)
+{
+	return test_charge(5, why);
 }
 
 static const struct {
@@ -308,7 +509,10 @@ static const struct {
 	{ "data", test_data },
 	{ "read late, one range", test_late_one },
 	{ "read late, iovecs", test_late_vec },
-	{ "charge of what is queued", test_charge },
+	{ "among other data", test_among_others },
+	{ "datagrams", test_datagrams },
+	{ "charge of what is queued, one range", test_charge_one },
+	{ "charge of what is queued, iovecs", test_charge_vec },
 };
 
 int main(void)
