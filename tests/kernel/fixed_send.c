@@ -318,7 +318,7 @@ static void connect_datagrams(struct connection *conn)
 {
 	struct sockaddr_in addr = { .sin_family = AF_INET };
 	socklen_t len = sizeof(addr);
-	int ret;
+	int ret, rcvbuf = 4 << 20;
 
 	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	conn->pair = (struct tcp_pair){
@@ -327,6 +327,7 @@ static void connect_datagrams(struct connection *conn)
 		.ring = &conn->ring,
 	};
 	if (conn->pair.from < 0 || conn->pair.to < 0 ||
+	    setsockopt(conn->pair.to, SOL_SOCKET, SO_RCVBUFFORCE, &rcvbuf, sizeof(rcvbuf)) ||
 	    bind(conn->pair.to, (struct sockaddr *)&addr, sizeof(addr)) ||
 	    getsockname(conn->pair.to, (struct sockaddr *)&addr, &len) ||
 	    connect(conn->pair.from, (struct sockaddr *)&addr, sizeof(addr)))
