@@ -19,6 +19,18 @@ static void check_choice(const struct buffer *buf, const struct regbuf_layout *l
 	must(uniform.nr_bvecs >= buf->nr_runs && mixed.nr_bvecs >= buf->nr_runs);
 }
 
+/* Must the quick way know it? Where all is uniform, and in the bvec of the bucket's middle. */
+static bool is_quick(const struct io_mapped_ubuf *imu, u64 offset, u64 len,
+		     const struct bio_vec *first, size_t skip)
+{
+	u64 page = (offset + imu->bvec[0].bv_offset) >> PAGE_SHIFT;
+
+	if (imu->layout == IO_REGBUF_UNIFORM)
+		return true;
+	return imu->layout == IO_REGBUF_MIXED && len <= first->bv_len - skip &&
+	       first == &imu->bvec[regbuf_middles(imu)[page >> imu->shift]];
+}
+
 static void check_span(const struct buffer *buf, u64 offset, u64 len)
 {
 	const struct io_mapped_ubuf *imu = buf->imu;
@@ -32,6 +44,9 @@ static void check_span(const struct buffer *buf, u64 offset, u64 len)
 	must(first >= imu->bvec && first < end && skip < first->bv_len);
 	must(naive_phys(buf, offset) == bvec_phys(first) + skip);
 	must(nr && nr <= end - first);
+	must(regbuf_span_quick(imu, offset, len, &bvec, &skip2) ==
+	     (is_quick(imu, offset, len, first, skip) ? nr : 0));
+	bvec = first;
 	/* All of the bytes, and the last bvec has at least one of them */
 	len += skip;
 	for (; bvec < first + nr; bvec++) {
