@@ -136,7 +136,8 @@ static int load(struct io_uring *ring, bool registered)
 			io_uring_cqe_seen(ring, cqe);
 			busy--;
 		}
-		if (ret < 0)
+		/* Who is stopped and continued, as by a shell, waits on. */
+		if (ret < 0 && ret != -EINTR)
 			return ret;
 	}
 }

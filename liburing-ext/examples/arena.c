@@ -65,7 +65,8 @@ static int load(struct io_uring *ring, struct io_uring_ext_ring *r)
 			io_uring_cqe_seen(ring, cqe);
 			busy--;
 		}
-		if (ret < 0)
+		/* Who is stopped and continued, as by a shell, waits on. */
+		if (ret < 0 && ret != -EINTR)
 			return ret;
 	}
 }

@@ -25,7 +25,10 @@ static int run(void)
 	res = io_uring_submit_and_wait(&ring, 1);
 	if (res < 0)
 		return res;
-	res = io_uring_wait_cqe(&ring, &cqe);
+	/* Who is stopped and continued, as by a shell, waits on. */
+	do {
+		res = io_uring_wait_cqe(&ring, &cqe);
+	} while (res == -EINTR);
 	if (res < 0)
 		return res;
 	res = cqe->res;

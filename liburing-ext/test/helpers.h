@@ -53,7 +53,7 @@ void t_skip(const char *fmt, ...);
 void t_ring(struct io_uring *ring, unsigned entries, unsigned flags);
 /* A ring that may make only these io_uring_register(2) calls. */
 void t_restricted(struct io_uring *ring, const unsigned *ops, unsigned nr);
-/* The next CQE. Waiting may be interrupted without a signal, by work that the kernel has. */
+/* The next CQE, also where waiting is interrupted: who is stopped and continued is. */
 struct io_uring_cqe *t_wait(struct io_uring *ring);
 /* Submit the one request that was prepared, and give its result. */
 int t_io(struct io_uring *ring);

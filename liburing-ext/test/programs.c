@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT OR LGPL-2.1-or-later */
 /* The command and the examples, run as their users would. */
+#include <signal.h>
+
 #include "helpers.h"
 
 static char out[65536];
@@ -217,6 +219,40 @@ static void check_examples(void *arg)
 	close(fd2);
 }
 
+/* Stopped and continued while it waits for input, which comes after that */
+static void check_stopped(void)
+{
+	int in[2], from[2], status, i;
+	char got[6];
+	pid_t pid;
+
+	CHECK(!pipe2(in, O_CLOEXEC) && !pipe2(from, O_CLOEXEC));
+	pid = fork();
+	CHECK(pid >= 0);
+	if (!pid) {
+		dup2(in[0], 0);
+		dup2(from[1], 1);
+		execl(cat, cat, (char *)NULL);
+		_exit(127);
+	}
+	close(in[0]);
+	close(from[1]);
+	for (i = 0; i < 5; i++) {
+		usleep(100000);
+		CHECK_EQ(kill(pid, SIGSTOP), 0);
+		CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
+		CHECK(WIFSTOPPED(status));
+		CHECK_EQ(kill(pid, SIGCONT), 0);
+	}
+	CHECK_EQ(write(in[1], "hello", 5), 5);
+	close(in[1]);
+	CHECK_EQ(read(from[0], got, sizeof(got)), 5);
+	CHECK(!memcmp(got, "hello", 5));
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
+	close(from[0]);
+}
+
 /* Both load the same, and add up what is in the file. */
 static void check_arenas(void *arg)
 {
@@ -373,6 +409,7 @@ int main(void)
 		check_probe();
 		check_arguments();
 		check_examples(NULL);
+		check_stopped();
 		check_arenas(NULL);
 	}
 	programs_in(t_public_dir());
