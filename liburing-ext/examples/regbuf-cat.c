@@ -16,6 +16,7 @@
 
 static struct io_uring ring;
 static struct io_uring_ext_ring *r;
+static bool writing;
 
 static int run(void)
 {
@@ -41,10 +42,12 @@ static int cat(int in, char *buf)
 	int got, put, n;
 
 	for (;;) {
+		writing = false;
 		io_uring_ext_prep_read(r, io_uring_get_sqe(&ring), in, buf, BUF, -1);
 		got = run();
 		if (got <= 0)
 			return got;
+		writing = true;
 		for (put = 0; put < got; put += n) {
 			io_uring_ext_prep_write(r, io_uring_get_sqe(&ring), 1, buf + put,
 						got - put, -1);
@@ -64,6 +67,12 @@ int main(int argc, char **argv)
 	struct io_uring_ext_error err;
 	int i, fd, ret, status = 0;
 
+	/* Or else the ring would be that */
+	if (fcntl(1, F_GETFD) < 0 || (argc < 2 && fcntl(0, F_GETFD) < 0)) {
+		fprintf(stderr, "the standard %s is closed\n",
+			fcntl(1, F_GETFD) < 0 ? "output" : "input");
+		return 1;
+	}
 	ret = io_uring_queue_init(4, &ring, 0);
 	if (ret) {
 		fprintf(stderr, "no ring: %s\n", strerror(-ret));
@@ -79,11 +88,12 @@ int main(int argc, char **argv)
 	if (err.err)
 		fprintf(stderr, "going on without registered buffers: %s\n", err.text);
 
-	for (i = 1; i < argc || i == 1; i++) {
+	for (i = 1; (i < argc || i == 1) && !writing; i++) {
 		fd = i < argc ? open(argv[i], O_RDONLY) : 0;
 		ret = fd < 0 ? -errno : cat(fd, io_uring_ext_arena_base(arena));
 		if (ret) {
-			fprintf(stderr, "%s: %s\n", i < argc ? argv[i] : "stdin", strerror(-ret));
+			fprintf(stderr, "%s: %s\n", writing ? "stdout" : i < argc ? argv[i] :
+				"stdin", strerror(-ret));
 			status = 1;
 		}
 		if (fd > 0)

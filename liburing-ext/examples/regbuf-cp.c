@@ -22,8 +22,8 @@
 static struct io_uring_ext_pool *pool;
 static struct io_uring_ext_slab *slab;
 static int from, to;
-static off_t size;
 static _Atomic off_t next;
+static _Atomic bool ended;
 static _Atomic long fixed, plain;
 static _Atomic int error;
 
@@ -46,20 +46,22 @@ static int run(struct io_uring *ring)
 	return res;
 }
 
-/* All of one block; 0 or -errno.  A file that ends early ends the block early. */
+/* All of one block; 0 or -errno.  What a file says of its size need not be so: it is read. */
 static int copy_block(struct io_uring *ring, struct io_uring_ext_ring *r, char *buf, off_t off)
 {
-	unsigned len = size - off < BLOCK ? size - off : BLOCK, got, put;
+	unsigned got, put;
 	int ret;
 
-	for (got = 0; got < len; got += ret) {
-		io_uring_ext_prep_read(r, io_uring_get_sqe(ring), from, buf + got, len - got,
+	for (got = 0; got < BLOCK; got += ret) {
+		io_uring_ext_prep_read(r, io_uring_get_sqe(ring), from, buf + got, BLOCK - got,
 				       off + got);
 		ret = run(ring);
 		if (ret < 0)
 			return ret;
-		if (!ret)
+		if (!ret) {
+			ended = true;
 			break;
+		}
 	}
 	for (put = 0; put < got; put += ret) {
 		io_uring_ext_prep_write(r, io_uring_get_sqe(ring), to, buf + put, got - put,
@@ -88,8 +90,10 @@ static void *work(void *arg)
 		return NULL;
 	}
 	ret = io_uring_ext_ring_attach(&r, pool, &ring, 0, &err);
-	while (!ret && !error && (off = atomic_fetch_add(&next, BLOCK)) < size)
+	while (!ret && !error && !ended) {
+		off = atomic_fetch_add(&next, BLOCK);
 		ret = copy_block(&ring, r, buf, off);
+	}
 	if (ret)
 		error = ret;
 	if (!io_uring_ext_ring_stats(r, &st)) {
@@ -110,19 +114,26 @@ int main(int argc, char **argv)
 	struct io_uring_ext_arena *arena;
 	struct io_uring_ext_error err;
 	pthread_t tids[MAX_THREADS];
-	struct stat st;
+	struct stat a, b;
 
 	if (argc < 3 || threads < 1 || threads > MAX_THREADS) {
 		fprintf(stderr, "regbuf-cp FROM TO [THREADS]\n");
 		return 2;
 	}
 	from = open(argv[1], O_RDONLY);
-	to = open(argv[2], O_WRONLY | O_CREAT | O_TRUNC, 0666);
-	if (from < 0 || to < 0 || fstat(from, &st)) {
+	to = from < 0 ? -1 : open(argv[2], O_WRONLY | O_CREAT, 0666);
+	if (to < 0 || fstat(from, &a) || fstat(to, &b)) {
 		perror(from < 0 ? argv[1] : argv[2]);
 		return 1;
 	}
-	size = st.st_size;
+	if (a.st_dev == b.st_dev && a.st_ino == b.st_ino) {
+		fprintf(stderr, "%s and %s are the same file\n", argv[1], argv[2]);
+		return 1;
+	}
+	if (S_ISREG(b.st_mode) && ftruncate(to, 0)) {
+		perror(argv[2]);
+		return 1;
+	}
 	mem.size = (size_t)threads * BLOCK;
 	id = io_uring_ext_arena_alloc(&arena, &mem, &err);
 	if (!id)

@@ -59,7 +59,7 @@ void urext_flight_loose(struct io_uring_ext_ring *r, uintptr_t start, uintptr_t 
 
 	if (r->free_loose == URING_EXT_MAX_LOOSE) {
 		r->overflow++;
-		r->ticket = make_ticket(OVERFLOW, 0, 0);
+		r->ticket = make_ticket(OVERFLOW, r->overflow_gen, 0);
 		return;
 	}
 	l = &r->loose[r->free_loose];
@@ -162,14 +162,15 @@ static int loose_done(struct io_uring_ext_ring *r, unsigned i, __u64 ticket)
 	return r->leaving ? urext_flight_reap(r) : 0;
 }
 
-static int overflow_done(struct io_uring_ext_ring *r)
+static int overflow_done(struct io_uring_ext_ring *r, __u64 ticket)
 {
 	struct urext_seg *seg;
 
-	if (!r->overflow)
+	if (!r->overflow || ticket != make_ticket(OVERFLOW, r->overflow_gen, 0))
 		return -ENOENT;
 	if (--r->overflow)
 		return 0;
+	r->overflow_gen++;
 	for (seg = r->leaving; seg; seg = seg->next)
 		seg->overflow = false;
 	return r->leaving ? urext_flight_reap(r) : 0;
@@ -192,7 +193,7 @@ int io_uring_ext_ring_done(struct io_uring_ext_ring *r, __u64 ticket)
 	case LOOSE:
 		return loose_done(r, ticket >> 32, ticket);
 	case OVERFLOW:
-		return overflow_done(r);
+		return overflow_done(r, ticket);
 	default:
 		return -ENOENT;
 	}
@@ -249,5 +250,6 @@ int io_uring_ext_ring_idle(struct io_uring_ext_ring *r)
 		if (r->loose[i].start)
 			gone += loose_done(r, i, make_ticket(LOOSE, r->loose[i].gen, i));
 	r->overflow = 0;
+	r->overflow_gen++;
 	return gone + forgo_signals(r) + urext_flight_reap(r);
 }

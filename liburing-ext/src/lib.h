@@ -464,6 +464,7 @@ struct io_uring_ext_ring {
 	__u64 when;			/* counts loose requests */
 	unsigned seg_gen;
 	unsigned overflow;		/* loose requests for which there was no room */
+	unsigned overflow_gen;		/* of their tickets, which are all alike */
 	unsigned nr_loose;
 	unsigned free_loose;
 	struct urext_loose loose[URING_EXT_MAX_LOOSE];

@@ -477,7 +477,10 @@ int urext_region_place(struct io_uring_ext_pool *pool, struct urext_region *regi
 
 	pthread_mutex_lock(&pool->lock);
 	ret = have_id(pool);
-	if (ret)
+	if (ret && pool->nr_regions == MAX_REGIONS)
+		urext_fail(err, ret, IO_URING_EXT_STAGE_MEMORY, 0,
+			   "the pool has %u regions, and cannot have more", MAX_REGIONS);
+	else if (ret)
 		urext_fail(err, ret, IO_URING_EXT_STAGE_MEMORY, 0, "no memory");
 	else if (conflicts(pool, region->split.base, region->split.end, region->tag))
 		ret = urext_fail(err, -EEXIST, IO_URING_EXT_STAGE_ARGS, 0,

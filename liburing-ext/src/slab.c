@@ -86,22 +86,33 @@ static uintptr_t slice_addr(const struct io_uring_ext_slab *s, unsigned i)
 	return chunk_start(s, 1 + chunk) + (i % s->nr_mid) * s->stride;
 }
 
+/* Where the slice that @addr lies in begins, and its chunk; 0: it lies in none. */
+static uintptr_t slice_start(const struct io_uring_ext_slab *s, uintptr_t addr, size_t *chunk)
+{
+	uintptr_t start;
+
+	if (addr < s->split.base || addr >= s->split.end)
+		return 0;
+	*chunk = urext_split_slot(&s->split, addr);
+	start = chunk_start(s, *chunk);
+	if (addr < start)
+		return 0;
+	start = addr - (addr - start) % s->stride;
+	/* What is left over between slices, and before a boundary */
+	if (addr - start >= s->slice || urext_split_end(&s->split, *chunk) - start < s->slice)
+		return 0;
+	return start;
+}
+
 /* The slice that @addr lies in, or NONE. */
 static unsigned slice_at(const struct io_uring_ext_slab *s, uintptr_t addr)
 {
-	uintptr_t start;
-	size_t in_chunk;
-	unsigned chunk;
+	size_t chunk, in_chunk;
+	uintptr_t start = slice_start(s, addr, &chunk);
 
-	if (addr < s->split.base || addr >= s->split.end)
+	if (!start)
 		return NONE;
-	chunk = urext_split_slot(&s->split, addr);
-	start = chunk_start(s, chunk);
-	if (addr < start)
-		return NONE;
-	in_chunk = (addr - start) / s->stride;
-	if (in_chunk >= chunk_slices(s, chunk) || (addr - start) % s->stride >= s->slice)
-		return NONE;		/* what is left over before a boundary */
+	in_chunk = (start - chunk_start(s, chunk)) / s->stride;
 	return chunk ? s->nr_first + (chunk - 1) * s->nr_mid + in_chunk : in_chunk;
 }
 
@@ -388,10 +399,17 @@ int io_uring_ext_slab_create_mem(struct io_uring_ext_slab **slab, void *base,
 	return ret;
 }
 
+/* Puts first: gets are counted before a slice is taken, and those that found none taken back. */
+static bool all_back(const struct io_uring_ext_slab *slab)
+{
+	__u64 puts = atomic_load(&slab->puts);
+
+	return atomic_load(&slab->gets) == puts;
+}
+
 bool urext_slab_busy(const struct io_uring_ext_slab *slab)
 {
-	return atomic_load(&slab->gets) != atomic_load(&slab->puts) ||
-	       atomic_load(&slab->holders);
+	return !all_back(slab) || atomic_load(&slab->holders);
 }
 
 void urext_slab_hold(struct io_uring_ext_slab *slab)
@@ -406,9 +424,9 @@ void urext_slab_release(struct io_uring_ext_slab *slab)
 
 void *urext_slab_slice(const struct io_uring_ext_slab *slab, const void *ptr)
 {
-	unsigned i = slice_at(slab, (uintptr_t)ptr);
+	size_t chunk;
 
-	return i == NONE ? NULL : (void *)slice_addr(slab, i);
+	return (void *)slice_start(slab, (uintptr_t)ptr, &chunk);
 }
 
 int io_uring_ext_slab_destroy(struct io_uring_ext_slab *slab)
@@ -433,37 +451,41 @@ int io_uring_ext_slab_destroy(struct io_uring_ext_slab *slab)
 
 /* ---- get and put ---- */
 
-static void *get(struct io_uring_ext_slab *slab)
+static unsigned pop_sound(struct io_uring_ext_slab *slab)
 {
 	unsigned i;
 
 	for (;;) {
 		i = pop(slab);
-		if (i == NONE)
-			return NULL;
-		if (!slab->state || still_poisoned(slab, i))
+		if (i == NONE || !slab->state)
+			return i;
+		if (still_poisoned(slab, i))
 			break;
 		/* Somebody writes to it: leave it alone for good */
 		atomic_store(&slab->state[i], DAMAGED);
 		atomic_fetch_add_explicit(&slab->damaged, 1, memory_order_relaxed);
 	}
-	if (slab->state)
-		atomic_store(&slab->state[i], USED);
-	atomic_fetch_add_explicit(&slab->gets, 1, memory_order_relaxed);
-	return (void *)slice_addr(slab, i);
+	atomic_store(&slab->state[i], USED);
+	return i;
 }
 
-void *io_uring_ext_slab_get(struct io_uring_ext_slab *slab)
+/*
+ * It is counted first.  Who drains closes the slab, and then looks at the count: so a get
+ * is seen by it, wherever it stands still, or sees that the slab is closed.
+ */
+static void *get(struct io_uring_ext_slab *slab)
 {
-	void *p = NULL;
+	unsigned i = NONE;
 
-	if (!slab)
+	if ((__u32)atomic_load_explicit(&slab->top, memory_order_relaxed) == NONE)
 		return NULL;
-	if (!atomic_load_explicit(&slab->closed, memory_order_relaxed))
-		p = get(slab);
-	if (!p)
-		atomic_fetch_add_explicit(&slab->empty, 1, memory_order_relaxed);
-	return p;
+	atomic_fetch_add(&slab->gets, 1);
+	if (!atomic_load(&slab->closed))
+		i = pop_sound(slab);
+	if (i != NONE)
+		return (void *)slice_addr(slab, i);
+	atomic_fetch_sub(&slab->gets, 1);
+	return NULL;
 }
 
 /* Who put a slice, or closed the slab, and then sees nobody wait was seen by who waits. */
@@ -477,11 +499,27 @@ static void wake_waiters(struct io_uring_ext_slab *slab)
 	pthread_mutex_unlock(&slab->lock);
 }
 
-static bool all_back(struct io_uring_ext_slab *slab)
+/* Not with the lock. */
+static void *try_get(struct io_uring_ext_slab *slab)
 {
-	__u64 puts = atomic_load(&slab->puts);
+	void *p = get(slab);
 
-	return atomic_load(&slab->gets) == puts;
+	/* Who drains may have waited for this one */
+	if (!p && atomic_load(&slab->closed))
+		wake_waiters(slab);
+	return p;
+}
+
+void *io_uring_ext_slab_get(struct io_uring_ext_slab *slab)
+{
+	void *p;
+
+	if (!slab)
+		return NULL;
+	p = try_get(slab);
+	if (!p)
+		atomic_fetch_add_explicit(&slab->empty, 1, memory_order_relaxed);
+	return p;
 }
 
 /* Wait for a slice, or, with @slice NULL, for all of them. */
@@ -516,8 +554,7 @@ int io_uring_ext_slab_get_wait(struct io_uring_ext_slab *slab, void **slice, __u
 		*slice = NULL;
 	if (!slab || !slice)
 		return -EINVAL;
-	if (!atomic_load(&slab->closed))
-		*slice = get(slab);
+	*slice = try_get(slab);
 	return *slice ? 0 : wait_for(slab, slice, timeout_ns);
 }
 
@@ -624,7 +661,8 @@ int io_uring_ext_slab_cache_put(struct io_uring_ext_slab_cache *cache, void *ptr
 	if (slab->state || atomic_load_explicit(&slab->closed, memory_order_relaxed) ||
 	    atomic_load_explicit(&slab->waiters, memory_order_relaxed))
 		return io_uring_ext_slab_put(slab, ptr);
-	if ((uintptr_t)ptr < slab->split.base || (uintptr_t)ptr >= slab->split.end)
+	ptr = urext_slab_slice(slab, ptr);
+	if (!ptr)
 		return -EINVAL;
 	if (cache->nr == cache->max)
 		give_back(cache, cache->max / 2);

@@ -220,6 +220,10 @@ int urext_need_table(struct io_uring_ext_ring *r, struct io_uring_ext_error *err
 	if (r->has_table)
 		return 0;
 	ret = urext_table(r->target, r->slot_base + r->pool->nr_slots);
+	/* What urext_reason() says of that is about memory, and here there is none */
+	if (ret == -EOPNOTSUPP)
+		return urext_fail(err, ret, IO_URING_EXT_STAGE_TABLE, 0,
+				  "the file descriptor is not a ring's");
 	if (ret && ret != -EBUSY)
 		return urext_fail(err, ret, IO_URING_EXT_STAGE_TABLE, 0,
 				  "a table of %u slots could not be made: %s",

@@ -182,7 +182,7 @@ static const struct what all[] = {
 	{ "liburing's prep_read_fixed", many_slots, nothing, prep_liburing, 8, 0, false },
 	{ "... of a region of many slots", many_slots, nothing, prep_region, 8, 80, true },
 	{ "prep_read", one_region, nothing, prep_address, 8, 200, false },
-	{ "cache_get and cache_put", one_region, nothing, use_cache, 8, 72, false },
+	{ "cache_get and cache_put", one_region, nothing, use_cache, 8, 120, false },
 	{ "slab_get and slab_put", one_region, nothing, use_slab, 8, 250, false },
 	{ "ring_stale", one_region, nothing, is_stale, 8, 20, false },
 	{ "ring_signal", one_region, be_signalled, signal_ring, 1, 1000, false },

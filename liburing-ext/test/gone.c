@@ -359,6 +359,68 @@ static void check_many(void)
 	close_state(&s);
 }
 
+/* Tickets of what was not noted are stale, too, once the ring was said to be idle. */
+static void check_many_stale(void)
+{
+	static const struct way way = { "stale", 0, 8, false, AFTER_SYNC, INSIDE, 1 };
+	enum { MANY = 300 };
+	__u64 old[MANY], now[MANY];
+	struct io_uring_sqe sqe;
+	struct state s;
+	int i, gone = 0;
+
+	open_state(&s, &way);
+	for (i = 0; i < MANY; i++) {
+		io_uring_ext_prep_read(s.r, &sqe, s.pipe[0], s.mem + 8 * i, 8, 0);
+		old[i] = io_uring_ext_ring_ticket(s.r);
+	}
+	CHECK_EQ(io_uring_ext_ring_idle(s.r), 0);
+	for (i = 0; i < MANY; i++) {
+		io_uring_ext_prep_read(s.r, &sqe, s.pipe[0], s.mem + 8 * i, 8, 0);
+		now[i] = io_uring_ext_ring_ticket(s.r);
+	}
+	add(&s);
+	CHECK_OK(io_uring_ext_ring_sync(s.r, &err), err);
+	CHECK_EQ(io_uring_ext_pool_remove(s.pool, s.id), 1);
+	CHECK_EQ(io_uring_ext_ring_sync(s.r, &err), 0);
+	for (i = 0; i < MANY; i++)
+		CHECK_EQ(io_uring_ext_ring_done(s.r, old[i]), -ENOENT);
+	for (i = 0; i < MANY; i++) {
+		CHECK_EQ(is_gone(&s), 0);
+		gone += io_uring_ext_ring_done(s.r, now[i]);
+	}
+	CHECK_EQ(gone, 1);
+	CHECK_EQ(is_gone(&s), 1);
+	CHECK_EQ(io_uring_ext_ring_done(s.r, now[MANY - 1]), -ENOENT);
+	close_state(&s);
+}
+
+/*
+ * A region with a tag in which all is complete, and the ring goes before the region does:
+ * it has to be told, since there are no signals yet, and there is no ticket.
+ */
+static void check_detach_first(bool told)
+{
+	static const struct way way = { "detach first", 0, 8, true, AFTER_SYNC, INSIDE, 1 };
+	struct io_uring_ext_region_info info;
+	struct state s;
+
+	until_in_flight(&s, &way);
+	finish(&s);
+	CHECK_EQ(io_uring_ext_ring_done(s.r, s.ticket), 0);
+	if (told)
+		CHECK_EQ(io_uring_ext_ring_idle(s.r), 0);
+	CHECK_EQ(io_uring_ext_ring_detach(s.r), 0);
+	s.r = NULL;
+	CHECK(io_uring_ext_pool_remove(s.pool, s.id) >= 0);
+	CHECK_EQ(is_gone(&s), told);
+	if (!told) {
+		CHECK_EQ(io_uring_ext_pool_region_info(s.pool, s.id, &info), 0);
+		CHECK_EQ(info.orphans, 1);
+	}
+	close_state(&s);
+}
+
 /* A request that stays for long, elsewhere, keeps no region. */
 static void check_elsewhere(void)
 {
@@ -469,6 +531,9 @@ int main(int argc, char **argv)
 			check_between_syncs(way);
 	}
 	check_many();
+	check_many_stale();
+	check_detach_first(true);
+	check_detach_first(false);
 	check_elsewhere();
 	check_added_again();
 	check_unsubmitted(true);

@@ -178,6 +178,35 @@ static void check_usage(void)
 	CHECK(strstr(out, "probe") && strstr(out, "show"));
 }
 
+/* Files that are one, that say nothing of their size, that cannot be written to. */
+static void check_odd_files(const char *from, const char *to, int fd, const char *want)
+{
+	const char *const full[] = { cat, from, NULL }, *version = "/proc/version";
+	char text[1024], copy[1024];
+	int fd2;
+
+	CHECK_EQ(run(cp, from, from, "1", NULL, NULL), 1);
+	CHECK(strstr(out, "are the same file"));
+	CHECK_EQ(pread(fd, text, sizeof(text), 0), sizeof(text));
+	CHECK(!memcmp(text, want, sizeof(text)));
+	if (!access(version, R_OK)) {
+		memset(text, 0, sizeof(text));
+		memset(copy, 0, sizeof(copy));
+		CHECK_EQ(run(cp, version, to, "2", NULL, NULL), 0);
+		fd2 = open(version, O_RDONLY);
+		CHECK(read(fd2, text, sizeof(text)) > 0);
+		close(fd2);
+		fd2 = open(to, O_RDONLY);
+		CHECK_EQ(read(fd2, copy, sizeof(copy)), (ssize_t)strlen(text));
+		close(fd2);
+		CHECK(!strcmp(text, copy));
+	}
+	CHECK_EQ(t_run_to(full, "/dev/full", out, sizeof(out)), 1);
+	CHECK(strstr(out, "stdout: No space left"));
+	CHECK_EQ(t_run_to(full, NULL, out, sizeof(out)), 1);
+	CHECK(strstr(out, "the standard output is closed"));
+}
+
 /* With @arg: as a user who may lock too little. */
 static void check_examples(void *arg)
 {
@@ -213,6 +242,7 @@ static void check_examples(void *arg)
 	} else {
 		fprintf(stderr, "without /sys: no file that shrinks\n");
 	}
+	check_odd_files(from, to, fd, want);
 	unlink(from);
 	unlink(to);
 	close(fd);

@@ -130,6 +130,49 @@ static void run(char *mem, unsigned slices, unsigned flags, int seconds)
 	       way == CACHED ? ", by caches" : way == WAITING ? ", waiting" : "");
 }
 
+static _Atomic int drained;
+
+static void *until_closed(void *arg)
+{
+	void *p;
+
+	for (;;) {
+		if (arg)
+			p = io_uring_ext_slab_get(slab);
+		else if (io_uring_ext_slab_get_wait(slab, &p, IO_URING_EXT_UNLIMITED))
+			p = NULL;
+		if (!p)
+			return NULL;
+		CHECK(!drained);
+		CHECK_EQ(io_uring_ext_slab_put(slab, p), 0);
+	}
+}
+
+/* A slab that is drained is quiet: no thread has a slice, nor gets one. */
+static void drain(char *mem, int seconds, bool waiting)
+{
+	struct io_uring_ext_slab_stats st;
+	time_t end = time(NULL) + seconds;
+	unsigned i, rounds;
+	pthread_t tids[2];
+
+	for (rounds = 0; time(NULL) <= end; rounds++) {
+		CHECK_EQ(io_uring_ext_slab_create_mem(&slab, mem, SLICE * 16, SLICE, 0, 0), 0);
+		drained = 0;
+		for (i = 0; i < 2; i++)
+			CHECK_EQ(pthread_create(&tids[i], NULL, until_closed,
+						waiting ? NULL : slab), 0);
+		CHECK_EQ(io_uring_ext_slab_drain(slab, IO_URING_EXT_UNLIMITED), 0);
+		drained = 1;
+		for (i = 0; i < 2; i++)
+			pthread_join(tids[i], NULL);
+		CHECK_EQ(io_uring_ext_slab_stats(slab, &st), 0);
+		CHECK_EQ(st.in_use, 0);
+		CHECK_EQ(io_uring_ext_slab_destroy(slab), 0);
+	}
+	printf("%u times drained%s\n", rounds, waiting ? ", waiting" : "");
+}
+
 int main(void)
 {
 	const char *t = getenv("TEST_SECONDS");
@@ -148,6 +191,8 @@ int main(void)
 	run(mem, 3, 0, part);
 	way = CACHED;
 	run(mem, SLICES, 0, part);
+	drain(mem, part, false);
+	drain(mem, part, true);
 	free(mem);
 	return 0;
 }

@@ -312,6 +312,13 @@ static void check_cache(unsigned flags)
 	for (i = 0; i < 16; i++)
 		CHECK_EQ(io_uring_ext_slab_cache_put(a, s[i]), 0);
 	CHECK_EQ(io_uring_ext_slab_cache_put(a, mem - 1), -EINVAL);
+	CHECK_EQ(io_uring_ext_slab_cache_put(a, mem + 16 * 4096), -EINVAL);
+	/* Back by any address inside; and what comes out is the slice */
+	s[0] = io_uring_ext_slab_cache_get(a);
+	CHECK(s[0]);
+	CHECK_EQ(io_uring_ext_slab_cache_put(a, s[0] + 4000), 0);
+	CHECK(io_uring_ext_slab_cache_get(a) == s[0]);
+	CHECK_EQ(io_uring_ext_slab_cache_put(a, s[0]), 0);
 	CHECK_EQ(io_uring_ext_slab_stats(slab, &st), 0);
 	CHECK(st.in_use <= 8);
 	s[0] = io_uring_ext_slab_cache_get(b);
@@ -327,6 +334,24 @@ static void check_cache(unsigned flags)
 	CHECK_EQ(io_uring_ext_slab_destroy(slab), 0);
 	CHECK(!io_uring_ext_slab_cache_get(NULL));
 	CHECK_EQ(io_uring_ext_slab_cache_put(NULL, mem), -EINVAL);
+}
+
+/* What lies between slices is no slice, whoever takes it back. */
+static void check_gap(void)
+{
+	struct io_uring_ext_slab_cache *cache;
+	struct io_uring_ext_slab *slab;
+	char *s;
+
+	CHECK_EQ(io_uring_ext_slab_create_mem(&slab, mem, 3 * 4096, 3000, 4096, 0), 0);
+	CHECK_EQ(io_uring_ext_slab_cache_create(&cache, slab, 0), 0);
+	s = io_uring_ext_slab_cache_get(cache);
+	CHECK(s);
+	CHECK_EQ(io_uring_ext_slab_cache_put(cache, s + 3000), -EINVAL);
+	CHECK_EQ(io_uring_ext_slab_put(slab, s + 3000), -EINVAL);
+	CHECK_EQ(io_uring_ext_slab_cache_put(cache, s + 2999), 0);
+	io_uring_ext_slab_cache_destroy(cache);
+	CHECK_EQ(io_uring_ext_slab_destroy(slab), 0);
 }
 
 static void check_debug(void)
@@ -392,6 +417,7 @@ int main(void)
 	check_wait();
 	check_cache(0);
 	check_cache(IO_URING_EXT_SLAB_DEBUG);
+	check_gap();
 	check_debug();
 	check_readonly();
 	return 0;

@@ -88,7 +88,8 @@ int io_uring_ext_slab_get_wait(struct io_uring_ext_slab *slab, void **slice,
 int io_uring_ext_slab_put(struct io_uring_ext_slab *slab, void *ptr);
 
 /*
- * Hand out no more slices, for good, and wait until all are back.
+ * Hand out no more slices, for good, and wait until all are back.  Threads may still be on
+ * their way out of a get or a put then: as ever, the slab is destroyed when none is in it.
  * -ETIMEDOUT  some are not; it can be called again.
  */
 int io_uring_ext_slab_drain(struct io_uring_ext_slab *slab, __u64 timeout_ns);
@@ -108,7 +109,7 @@ int io_uring_ext_slab_cache_create(struct io_uring_ext_slab_cache **cache,
 /* Gives back what is in it. */
 void io_uring_ext_slab_cache_destroy(struct io_uring_ext_slab_cache *cache);
 void *io_uring_ext_slab_cache_get(struct io_uring_ext_slab_cache *cache);
-/* An address that is in no slice is found out when the slab gets it back. */
+/* As io_uring_ext_slab_put(), by any address inside the slice. */
 int io_uring_ext_slab_cache_put(struct io_uring_ext_slab_cache *cache, void *ptr);
 
 struct io_uring_ext_slab_stats {
@@ -116,7 +117,7 @@ struct io_uring_ext_slab_stats {
 	__u64 in_use;
 	size_t slice;			/* bytes */
 	size_t wasted;			/* bytes before boundaries and at the end */
-	__u64 gets;			/* that gave a slice */
+	__u64 gets;			/* that gave a slice, or are about to */
 	__u64 empty;			/* gets that found none */
 	__u64 double_puts;		/* DEBUG */
 	__u64 damaged;			/* DEBUG */

@@ -542,7 +542,8 @@ int io_uring_ext_ring_attach(struct io_uring_ext_ring **r,
 
 /*
  * Empty the ring's entries and leave the pool.  NULL is fine.  Complete all requests
- * first, and hand in their tickets and signals, or call io_uring_ext_ring_idle(): a
+ * first, and call io_uring_ext_ring_idle(); or hand in all tickets and signals.  A region
+ * with a tag that is in the pool has no signals yet: if it was used it takes the call.  A
  * region with requests of which nothing is known then will never be gone.  A CQE with a
  * region's tag may still arrive and can be ignored.
  *
