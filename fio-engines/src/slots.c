@@ -79,15 +79,17 @@ void regbuf_tag_seen(struct regbuf *rb, uint64_t user_data)
  */
 static void explain_memlock(const struct regbuf *rb)
 {
-	unsigned long long want, hard;
+	unsigned long long want, hard, pinned;
 	struct io_uring_ext_memlock m;
 	char remedy[256];
 	int ret;
 
 	ret = io_uring_ext_memlock_check(rb->arena->size, rb->arena->info.page_size, 1, 0, &m);
-	if ((ret && ret != -ENOMEM) || m.state & IO_URING_EXT_MEMLOCK_EXEMPT)
+	if ((ret && ret != -ENOMEM) || m.state & IO_URING_EXT_MEMLOCK_EXEMPT ||
+	    m.soft == IO_URING_EXT_UNLIMITED)
 		return;
-	want = (m.need + m.pinned + 1023) >> 10;
+	pinned = m.pinned == IO_URING_EXT_UNLIMITED ? 0 : m.pinned;
+	want = (m.need + pinned + m.rings + 1023) >> 10;
 	hard = m.hard >> 10;
 	if (!ret)
 		snprintf(remedy, sizeof(remedy), "that fits, if nobody else has any");
@@ -99,9 +101,10 @@ static void explain_memlock(const struct regbuf *rb)
 		snprintf(remedy, sizeof(remedy), "it can be no more than %llu KiB; as root, for "
 			 "the shell that starts fio, 'prlimit --memlock=%llu --pid $$', or for "
 			 "good 'memlock' in /etc/security/limits.conf", hard, want << 10);
-	regbuf_say("%llu KiB of locked memory are needed, %llu KiB are in use by this process, "
-		   "other processes of this user count as well; RLIMIT_MEMLOCK is %llu KiB: %s",
-		   (unsigned long long)(m.need + 1023) >> 10, (unsigned long long)m.pinned >> 10,
+	regbuf_say("%llu KiB of locked memory are needed, %llu KiB are in use by this process, up "
+		   "to %llu KiB by its rings, other processes of this user count as well; "
+		   "RLIMIT_MEMLOCK is %llu KiB: %s", (unsigned long long)(m.need + 1023) >> 10,
+		   pinned >> 10, (unsigned long long)(m.rings + 1023) >> 10,
 		   (unsigned long long)m.soft >> 10, remedy);
 }
 
