@@ -94,6 +94,12 @@ static inline void io_regbuf_acct_put(struct io_regbuf_acct *acct)
 int io_regbuf_acct_wait_late(struct io_regbuf_acct *acct,
 			     unsigned int gup_flags);
 
+/* To be asked before what may fail for want of room */
+static inline bool io_regbuf_acct_is_late(const struct io_regbuf_acct *acct)
+{
+	return acct && atomic_read_acquire(&acct->nr_late);
+}
+
 /* Between these two a buffer is released by somebody who has no lock. */
 static inline void io_regbuf_acct_late(struct io_regbuf_acct *acct)
 {

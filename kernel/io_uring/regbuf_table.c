@@ -31,7 +31,7 @@
 #include "regbuf_stage.h"
 #include "rsrc.h"
 
-/* Slots that are emptied, or filled, while submission waits */
+/* Slots of a table that goes, emptied while submission waits */
 #define IO_BUF_BATCH	512
 
 /* Entries of an update that need no array of their own */

@@ -179,7 +179,6 @@ void unpin_user_runs(struct pin_runs *runs, enum unpin_dirty dirty)
 	runs->nr = 0;
 	runs->nr_sizes = 0;
 }
-EXPORT_SYMBOL_GPL(unpin_user_runs);
 
 /* The same for any number of runs, and so in process context */
 void unpin_user_runs_resched(struct pin_runs *runs, enum unpin_dirty dirty)
@@ -223,7 +222,6 @@ void unpin_user_bvecs(const struct bio_vec *bvecs, unsigned long nr_bvecs,
 		cond_resched();
 	}
 }
-EXPORT_SYMBOL_GPL(unpin_user_bvecs);
 
 /**
  * repin_user_run() - take more pins on a run that is pinned
@@ -251,7 +249,6 @@ int repin_user_run(unsigned long pfn, unsigned int pins)
 		return -ENOMEM;
 	return try_grab_folio(folio, pins, FOLL_PIN | FOLL_PCI_P2PDMA);
 }
-EXPORT_SYMBOL_GPL(repin_user_run);
 
 /* Room left once the open run is in the chunk as it is */
 static u32 run_builder_room(const struct run_builder *b)
@@ -648,7 +645,6 @@ long pin_user_runs_fast(unsigned long start, unsigned long nr_pages,
 
 	return nr_pages;
 }
-EXPORT_SYMBOL_GPL(pin_user_runs_fast);
 
 /**
  * pin_user_runs_fast_only() - pin what can be pinned without sleeping for it

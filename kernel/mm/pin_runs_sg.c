@@ -169,11 +169,11 @@ int pin_user_sg(unsigned long start, size_t len, unsigned int gup_flags,
 }
 EXPORT_SYMBOL_GPL(pin_user_sg);
 
-/* A larger buffer for a chunk of packed PFNs */
-static int pin_runs_grow(struct pin_runs *runs, gfp_t gfp)
+/* Another buffer for a chunk of packed PFNs, which has room for what is in it */
+static int pin_runs_resize(struct pin_runs *runs, u32 bytes, gfp_t gfp)
 {
-	u32 bytes = runs->bytes * 2, sizes = runs->nr_sizes * sizeof(u32);
-	struct pin_runs larger;
+	u32 sizes = runs->nr_sizes * sizeof(u32);
+	struct pin_runs other;
 	void *buf;
 
 	/* What kvmalloc() allows */
@@ -183,14 +183,14 @@ static int pin_runs_grow(struct pin_runs *runs, gfp_t gfp)
 	if (!buf)
 		return -ENOMEM;
 
-	pin_runs_init(&larger, buf, bytes);
-	larger.nr = runs->nr;
-	larger.nr_sizes = runs->nr_sizes;
-	memcpy(larger.entries, runs->entries, runs->nr * sizeof(u64));
+	pin_runs_init(&other, buf, bytes);
+	other.nr = runs->nr;
+	other.nr_sizes = runs->nr_sizes;
+	memcpy(other.entries, runs->entries, runs->nr * sizeof(u64));
 	memcpy(buf + bytes - sizes, (void *)runs->entries + runs->bytes - sizes,
 	       sizes);
 	kvfree(runs->entries);
-	*runs = larger;
+	*runs = other;
 	return 0;
 }
 
@@ -225,15 +225,23 @@ int pin_user_runs_alloc(unsigned long start, unsigned long nr_pages,
 	while (nr_pages && ret >= 0) {
 		ret = pin_user_runs_fast(start, nr_pages, gup_flags, gfp, runs);
 		if (ret == -ENOSPC) {
-			ret = pin_runs_grow(runs, gfp);
+			ret = pin_runs_resize(runs, runs->bytes * 2, gfp);
 		} else if (ret > 0) {
 			start += ret << PAGE_SHIFT;
 			nr_pages -= ret;
 		}
 	}
-	if (ret < 0)
+	if (ret < 0) {
 		unpin_user_runs_free(runs, UNPIN_CLEAN);
-	return min(ret, 0);
+		return ret;
+	}
+
+	/* It may be kept for long: without what is not used, if that can be had */
+	bytes = max(runs->nr, 1) * sizeof(u64) +
+		ALIGN(runs->nr_sizes * sizeof(u32), sizeof(u64));
+	if (bytes <= runs->bytes / 2)
+		pin_runs_resize(runs, bytes, gfp);
+	return 0;
 }
 EXPORT_SYMBOL_GPL(pin_user_runs_alloc);
 

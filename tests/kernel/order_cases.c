@@ -157,11 +157,17 @@ static int run_same_table(char *text, size_t size, struct reason *why)
 
 /* --- a tag says that there is room ---------------------------------------------------------- */
 
+/* To release so many pages takes longer than to pin what is charged first. */
+#define FEW		(16 * PAGE)
+#define MANY		(64 * MIB)
+#define REGION_PAGES	16
+
 /* Has the buffer in slot 0 by a request that waits for a byte. */
 struct reader {
 	struct order *order;
 	char *memory;
 	int pipe;
+	bool region;			/* what there is room for is a region */
 	pthread_barrier_t barrier;
 };
 
@@ -182,7 +188,7 @@ static void *reader_thread(void *arg)
 	return NULL;
 }
 
-/* One round: the buffer leaves the table, its tag comes, and it is registered again. */
+/* One round: the buffer leaves the table, its tag comes, and something else takes its room. */
 static int room_round(struct reader *reader, int fd, size_t bytes)
 {
 	struct io_uring *ring = &reader->order->ring;
@@ -193,9 +199,15 @@ static int room_round(struct reader *reader, int fd, size_t bytes)
 	pthread_t thread;
 	int ret;
 
-	if (io_uring_register_buffers_tags(ring, &iov, &tag, 1) ||
-	    pthread_create(&thread, NULL, reader_thread, reader))
-		die("cannot register, or no thread");
+	/* What a ring was charged for that is closed goes a little later. */
+	for (int ms = 0; ms < 1000; ms++) {
+		ret = io_uring_register_buffers_tags(ring, &iov, &tag, 1);
+		if (ret != -ENOMEM || !reader->region)
+			break;
+		usleep(1000);
+	}
+	if (ret || pthread_create(&thread, NULL, reader_thread, reader))
+		die("cannot register (%d), or no thread", ret);
 	pthread_barrier_wait(&reader->barrier);
 	if (io_uring_register_buffers_update_tag(ring, 0, &none, &no_tag, 1) != 1 ||
 	    write(fd, "", 1) != 1)
@@ -206,7 +218,9 @@ static int room_round(struct reader *reader, int fd, size_t bytes)
 		data = cqe->user_data;
 		io_uring_cqe_seen(ring, cqe);
 		seen++;
-		if (data == TAG_DATA)
+		if (data == TAG_DATA && reader->region)
+			ret = uring_mem_region(ring, REGION_PAGES) ? 0 : 1;
+		else if (data == TAG_DATA)
 			ret = io_uring_register_buffers_update_tag(ring, 0, &iov, &no_tag, 1);
 	}
 	pthread_barrier_wait(&reader->barrier);
@@ -226,35 +240,66 @@ static unsigned int room_misses(struct reader *reader, int fd, size_t bytes)
 	return misses;
 }
 
+static void room_open(struct reader *reader, struct order *order, int fds[2])
+{
+	*reader = (struct reader){ .order = order };
+	reader->memory = mmap(NULL, MANY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			      0);
+	if (reader->memory == MAP_FAILED || madvise(reader->memory, MANY, MADV_NOHUGEPAGE) ||
+	    pipe(fds))
+		die("memory: %s", strerror(errno));
+	memset(reader->memory, 1, MANY);
+	pthread_barrier_init(&reader->barrier, NULL, 2);
+	reader->pipe = fds[0];
+}
+
+static void room_close(struct reader *reader, int fds[2])
+{
+	close(fds[0]);
+	close(fds[1]);
+	pthread_barrier_destroy(&reader->barrier);
+	munmap(reader->memory, MANY);
+}
+
 static int run_room(char *text, size_t size, struct reason *why)
 {
-	/* To release so many takes longer than to pin what is charged first. */
-	const size_t few = 16 * PAGE, many = 64 * MIB;
 	unsigned int misses_few, misses_many;
 	struct reader reader;
 	struct order order;
 	int fds[2];
 
-	reader = (struct reader){ .order = &order };
-	reader.memory = mmap(NULL, many, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-			     0);
-	if (reader.memory == MAP_FAILED || madvise(reader.memory, many, MADV_NOHUGEPAGE) ||
-	    pipe(fds))
-		die("memory: %s", strerror(errno));
-	memset(reader.memory, 1, many);
-	pthread_barrier_init(&reader.barrier, NULL, 2);
+	room_open(&reader, &order, fds);
 	order_setup(&order, 0);
 	held_give(&order.held, NULL);
-	reader.pipe = fds[0];
-	misses_few = room_misses(&reader, fds[1], few);
-	misses_many = room_misses(&reader, fds[1], many);
+	misses_few = room_misses(&reader, fds[1], FEW);
+	misses_many = room_misses(&reader, fds[1], MANY);
 	snprintf(text, size, "no room for few pages %u times, for many %u times", misses_few,
 		 misses_many);
-	close(fds[0]);
-	close(fds[1]);
-	pthread_barrier_destroy(&reader.barrier);
-	munmap(reader.memory, many);
+	room_close(&reader, fds);
 	return order_end(&order, why);
+}
+
+/* A ring has one region of memory, and no other call that is charged and is no buffer. */
+static int run_room_region(char *text, size_t size, struct reason *why)
+{
+	unsigned int misses = 0;
+	struct reader reader;
+	struct order order;
+	int fds[2], ret = 0;
+
+	room_open(&reader, &order, fds);
+	reader.region = true;
+	for (unsigned int round = 0; round < order_rounds && !ret; round++) {
+		order_setup(&order, 0);
+		held_give(&order.held, NULL);
+		order_limit(MANY / PAGE);
+		misses += room_round(&reader, fds[1], MANY) != 1;
+		order_limit(0);
+		ret = order_end(&order, why);
+	}
+	snprintf(text, size, "no room %u times", misses);
+	room_close(&reader, fds);
+	return ret;
 }
 
 /* --- two entries, again and again ---------------------------------------------------------- */
@@ -567,6 +612,8 @@ const struct order_case order_cases[] = {
 	  "both 0 times, neither 0 times, one that is not told EBUSY 0 times" },
 	{ "UPDATE to nothing, its tag, UPDATE at the limit", run_room, false,
 	  "no room for few pages 0 times, for many 0 times" },
+	{ "UPDATE to nothing, its tag, MEM_REGION at the limit", run_room_region, false,
+	  "no room 0 times" },
 	{ "UPDATE of two, again and again", run_toggle, false,
 	  "UPDATE 2, requests split 0 times, clones 0 times" },
 	{ "CLONE, CLONE the other way, again and again", run_both_ways, false,

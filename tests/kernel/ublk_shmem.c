@@ -3,7 +3,7 @@
  * ublk_shmem: memory that a ublk server shares with those who do I/O, registered with the device.
  * Their requests reach it as places in that memory, also while buffers come and go; what is pinned
  * counts for the user's limit, and goes with the buffer or the device; what cannot be had leaves
- * nothing behind.
+ * nothing behind. Who unregisters a buffer waits for requests, and keeps nobody from anything.
  *
  * With --icount it measures instead: a GiB registered and unregistered, and how long the queue is
  * frozen. With --faults small objects that a registration allocates are not to be had, from one byte
@@ -15,6 +15,7 @@
 #include <linux/memfd.h>
 #include <linux/ublk_cmd.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +77,7 @@ static struct device {
 	char *copies;			/* where the driver copies to and from */
 	char *server;			/* the server's mapping of what is shared, all of it */
 	atomic_ulong shared;		/* requests that were places in shared memory */
+	atomic_bool hold, holding;	/* no request is completed; there is one */
 	atomic_bool failed;
 } dev;
 
@@ -182,6 +184,8 @@ static void *serve(void *unused)
 
 			io_uring_cqe_seen(&dev.ring, cqe);
 			if (result == UBLK_IO_RES_OK) {
+				for (; atomic_load(&dev.hold); usleep(1000))
+					atomic_store(&dev.holding, true);
 				io_command(tag, UBLK_IO_COMMIT_AND_FETCH_REQ, serve_request(tag));
 				continue;
 			}
@@ -207,10 +211,19 @@ static int open_node(const char *path)
 	return fd;
 }
 
+static void control_open(void)
+{
+	struct io_uring_params sqe128 = { .flags = IORING_SETUP_SQE128 };
+	int ret = io_uring_queue_init_params(4, &dev.control, &sqe128);
+
+	if (ret)
+		die("a ring: %s", strerror(-ret));
+	io_uring_register_iowq_max_workers(&dev.control, (unsigned int[]){ 1, 1 });
+}
+
 /* Returns 1 with @why if the kernel has none. */
 static int device_add(uint64_t flags, struct reason *why)
 {
-	struct io_uring_params sqe128 = { .flags = IORING_SETUP_SQE128 };
 	struct ublksrv_ctrl_dev_info info = {
 		.nr_hw_queues = 1,
 		.queue_depth = DEPTH,
@@ -218,11 +231,9 @@ static int device_add(uint64_t flags, struct reason *why)
 		.dev_id = UINT32_MAX,
 		.flags = F_IOCTL_ENCODE | F_SHMEM_ZC | flags,
 	};
-	int ret = io_uring_queue_init_params(4, &dev.control, &sqe128);
+	int ret;
 
-	if (ret)
-		die("a ring: %s", strerror(-ret));
-	io_uring_register_iowq_max_workers(&dev.control, (unsigned int[]){ 1, 1 });
+	control_open();
 	dev.flags = flags;
 	dev.id = UINT32_MAX;
 	dev.control_fd = open("/dev/ublk-control", O_RDWR | O_CLOEXEC);
@@ -460,6 +471,107 @@ static int test_bad(struct reason *why)
 	return ret;
 }
 
+/* --- waiting for requests ----------------------------------------------- */
+
+#define MEANWHILE_MS	5000
+
+static void *read_page(void *page)
+{
+	char node[32];
+	int fd;
+
+	snprintf(node, sizeof(node), "/dev/ublkb%u", dev.id);
+	fd = open_node(node);
+	if (fd < 0 || fcntl(fd, F_SETFL, O_DIRECT))
+		die("%s: %s", node, strerror(errno));
+	atomic_store(&dev.hold, true);
+	if (pread(fd, page, PAGE, 0) != PAGE)
+		die("reading: %s", strerror(errno));
+	close(fd);
+	return NULL;
+}
+
+/* What waits for the request goes on in the end, and is seen to have waited. */
+static void *let_go(void *unused)
+{
+	(void)unused;
+	for (int ms = 0; atomic_load(&dev.hold) && ms < MEANWHILE_MS; ms += 10)
+		usleep(10000);
+	atomic_store(&dev.hold, false);
+	return NULL;
+}
+
+static pid_t unregister_in_child(void)
+{
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0)
+		die("fork: %s", strerror(errno));
+	if (!pid) {
+		control_open();
+		exit(unreg_buf(0) ? 1 : 0);
+	}
+	return pid;
+}
+
+/* The server has a request, which only ends when others were done with the device. */
+static int while_it_waits(const struct memory *mem, struct reason *why)
+{
+	pid_t pid = unregister_in_child();
+	int status, ret;
+
+	usleep(500000);
+	if (waitpid(pid, &status, WNOHANG))
+		return because(why, "a buffer is unregistered, and a request may have it");
+	ret = expect(reg_buf(mem->addr + mem->size / 2, PAGE, 0), 1, "registering another", why);
+	if (!ret && !atomic_load(&dev.hold))
+		ret = because(why, "who registers waits for who unregisters");
+	if (!ret)
+		ret = expect(unreg_buf(0), -ENOENT, "unregistering once more", why);
+	kill(pid, SIGKILL);
+	if (waitpid(pid, &status, 0) != pid)
+		die("waitpid: %s", strerror(errno));
+	if (!ret && !atomic_load(&dev.hold))
+		ret = because(why, "who unregisters cannot be killed");
+	/* As if it had not been tried: it waits again. */
+	if (!ret)
+		ret = expect(reg_buf(mem->addr, PAGE, 0), -EEXIST, "a page once more", why);
+	return ret;
+}
+
+static int test_wait(struct reason *why)
+{
+	static const struct layout layout = { .backing = BACKING_SHMEM_4K, .size = MIB };
+	pthread_t reader, timer;
+	struct memory mem;
+	int ret;
+
+	if (memory_map(&mem, &layout, why) || device_start(why))
+		return -1;
+	atomic_store(&dev.holding, false);
+	ret = expect(reg_buf(mem.addr, mem.size / 2, 0), 0, "registering", why);
+	if (pthread_create(&reader, NULL, read_page, mem.addr + mem.size - PAGE))
+		die("pthread_create");
+	while (!atomic_load(&dev.holding))
+		usleep(1000);
+	if (pthread_create(&timer, NULL, let_go, NULL))
+		die("pthread_create");
+	if (!ret)
+		ret = while_it_waits(&mem, why);
+	atomic_store(&dev.hold, false);
+	pthread_join(timer, NULL);
+	pthread_join(reader, NULL);
+	if (!ret)
+		ret = expect(unreg_buf(0), 0, "unregistering what was not", why);
+	if (!ret)
+		ret = expect(unreg_buf(1), 0, "unregistering the other", why);
+	device_stop();
+	memory_unmap(&mem);
+	return ret;
+}
+
 /* Of this user, who has so many pages charged */
 static int expect_charged(struct charge_probe *probe, long pages, const char *when,
 			  struct reason *why)
@@ -582,12 +694,13 @@ static int test_faults(struct reason *why)
 static const struct test {
 	const char *name;
 	int (*run)(struct reason *why);
-	bool own_device;
+	bool own_device, not_before;	/* not before the patch that pins runs */
 } tests[] = {
-	{ "I/O in single pages", test_io_4k, false },
-	{ "I/O in 2M pages", test_io_2m, false },
-	{ "bad memory", test_bad, false },
-	{ "the limit of an unprivileged device", test_limit, true },
+	{ "I/O in single pages", test_io_4k, false, false },
+	{ "I/O in 2M pages", test_io_2m, false, false },
+	{ "bad memory", test_bad, false, false },
+	{ "waiting for requests", test_wait, false, true },
+	{ "the limit of an unprivileged device", test_limit, true, false },
 };
 
 static int run_one(const struct test *test, struct reason *why)
@@ -611,7 +724,7 @@ static int run_one(const struct test *test, struct reason *why)
 
 static int run_faults(void)
 {
-	static const struct test test = { "what fails", test_faults, false };
+	static const struct test test = { "what fails", test_faults, false, false };
 	struct reason why;
 	int ret;
 
@@ -628,12 +741,18 @@ static int run_faults(void)
 	return bench_end();
 }
 
-static int run_tests(void)
+static int run_tests(bool before)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
 		struct reason why;
-		int ret = run_one(&tests[i], &why);
+		int ret;
 
+		if (tests[i].not_before && before) {
+			printf("SKIP %s: not before memory is pinned as runs\n", tests[i].name);
+			bench.skipped++;
+			continue;
+		}
+		ret = run_one(&tests[i], &why);
 		if (ret > 0) {
 			printf("%s\n", why.text);
 			return SKIPPED;
@@ -705,8 +824,7 @@ static int run_benches(void)
 	bool tell_frozen;
 	struct reason why;
 
-	tell_frozen = !func_time_open("blk_mq_freeze_queue_nomemsave",
-				      "blk_mq_unfreeze_queue_nomemrestore", &why);
+	tell_frozen = !func_time_open("percpu_ref_kill_and_confirm", "percpu_ref_resurrect", &why);
 	if (!tell_frozen)
 		note("how long the queue is frozen is not measured: %s", why.text);
 	if (device_add(0, &why) || device_start(&why))
@@ -728,9 +846,10 @@ static int run_benches(void)
 
 int main(int argc, char **argv)
 {
-	static bool faults;
+	static bool faults, before;
 	static const struct bench_option options[] = {
 		{ "faults", NULL, "objects are not to be had", .flag = &faults },
+		{ "before", NULL, "a kernel that does not pin runs", .flag = &before },
 		{ }
 	};
 
@@ -738,5 +857,5 @@ int main(int argc, char **argv)
 	bench_unlimit();
 	if (faults)
 		bench_measures_nothing();
-	return bench.icount >= 0 ? run_benches() : faults ? run_faults() : run_tests();
+	return bench.icount >= 0 ? run_benches() : faults ? run_faults() : run_tests(before);
 }

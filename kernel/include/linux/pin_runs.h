@@ -289,7 +289,8 @@ static inline bool pin_runs_next(const struct pin_runs *runs,
 		break;
 	case PIN_RUNS_PHYS:
 		run->pfn = PHYS_PFN(runs->phys[i].paddr);
-		run->nr_pages = PFN_UP(runs->phys[i].len);
+		run->nr_pages = PFN_UP(offset_in_page(runs->phys[i].paddr) +
+				       runs->phys[i].len);
 		break;
 	}
 	return true;

@@ -273,6 +273,11 @@ static void alloc(struct kunit *test)
 		if (maps[i] != map_thp && nr * sizeof(u64) > PAGE_SIZE)
 			KUNIT_EXPECT_GT(test, runs.bytes, PAGE_SIZE);
 		KUNIT_EXPECT_EQ(test, maps[i] == map_thirds, !!runs.nr_sizes);
+		/* Nothing is kept that is not used. */
+		KUNIT_EXPECT_LT(test, runs.bytes,
+				2 * ALIGN(runs.nr * sizeof(u64) +
+					  runs.nr_sizes * sizeof(u32),
+					  sizeof(u64)));
 		reference(test, addr, nr, FOLL_WRITE, pages);
 		expect_runs(test, &runs, pages, nr);
 		unpin_user_pages(pages, nr);
