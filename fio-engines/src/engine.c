@@ -77,8 +77,11 @@ static int get_file_size(struct thread_data *td, struct fio_file *f)
 	const struct regbuf_options *o = td->eo;
 	int ret;
 
-	if (!right_layout(td))
-		exit(1);
+	/* Not exit(): that frees what fio's helper thread looks at */
+	if (!right_layout(td)) {
+		fflush(stdout);
+		_exit(1);
+	}
 	if (!f->fileno) {
 		ret = regbuf_check_options(td);
 		if (ret) {
