@@ -473,7 +473,7 @@ static int test_bad(struct reason *why)
 
 /* --- waiting for requests ----------------------------------------------- */
 
-#define MEANWHILE_MS	5000
+#define MEANWHILE_MS	10000
 
 static void *read_page(void *page)
 {
@@ -501,72 +501,144 @@ static void *let_go(void *unused)
 	return NULL;
 }
 
-static pid_t unregister_in_child(void)
+/* A child whose call waits, as far as half a second tells; it is one of this device. */
+static pid_t call_in_child(unsigned int nr)
 {
+	int pipes[2];
+	char byte;
 	pid_t pid;
 
 	fflush(stdout);
+	if (pipe(pipes))
+		die("pipe: %s", strerror(errno));
 	pid = fork();
 	if (pid < 0)
 		die("fork: %s", strerror(errno));
 	if (!pid) {
 		control_open();
-		exit(unreg_buf(0) ? 1 : 0);
+		close(pipes[1]);
+		exit(control(nr, NULL, 0, 0) ? 1 : 0);
 	}
+	/* The child closes it when it is about to call. */
+	close(pipes[1]);
+	if (read(pipes[0], &byte, 1) < 0)
+		die("read: %s", strerror(errno));
+	close(pipes[0]);
+	usleep(500000);
 	return pid;
+}
+
+static int still_waits(pid_t pid, const char *what, struct reason *why)
+{
+	int status;
+
+	return waitpid(pid, &status, WNOHANG) ? because(why, "%s does not wait", what) : 0;
+}
+
+static int can_be_killed(pid_t pid, struct reason *why)
+{
+	int status;
+
+	kill(pid, SIGKILL);
+	if (waitpid(pid, &status, 0) != pid)
+		die("waitpid: %s", strerror(errno));
+	return atomic_load(&dev.hold) ? 0 : because(why, "who unregisters cannot be killed");
 }
 
 /* The server has a request, which only ends when others were done with the device. */
 static int while_it_waits(const struct memory *mem, struct reason *why)
 {
-	pid_t pid = unregister_in_child();
-	int status, ret;
+	pid_t pid = call_in_child(CMD_UNREG_BUF);
+	struct reason second;
+	int ret = still_waits(pid, "who unregisters", why);
 
-	usleep(500000);
-	if (waitpid(pid, &status, WNOHANG))
-		return because(why, "a buffer is unregistered, and a request may have it");
-	ret = expect(reg_buf(mem->addr + mem->size / 2, PAGE, 0), 1, "registering another", why);
+	if (!ret)
+		ret = expect(reg_buf(mem->addr + mem->size / 2, PAGE, 0), 1, "registering another",
+			     why);
 	if (!ret && !atomic_load(&dev.hold))
 		ret = because(why, "who registers waits for who unregisters");
-	if (!ret)
-		ret = expect(unreg_buf(0), -ENOENT, "unregistering once more", why);
-	kill(pid, SIGKILL);
-	if (waitpid(pid, &status, 0) != pid)
-		die("waitpid: %s", strerror(errno));
-	if (!ret && !atomic_load(&dev.hold))
-		ret = because(why, "who unregisters cannot be killed");
-	/* As if it had not been tried: it waits again. */
-	if (!ret)
-		ret = expect(reg_buf(mem->addr, PAGE, 0), -EEXIST, "a page once more", why);
+	if (can_be_killed(pid, &second) && !ret)
+		ret = because(why, "%s", second.text);
 	return ret;
 }
 
-static int test_wait(struct reason *why)
+/* Who stops the device waits for the request, too, and has what both need. */
+static int while_it_is_stopped(struct reason *why)
 {
-	static const struct layout layout = { .backing = BACKING_SHMEM_4K, .size = MIB };
+	pid_t pid = call_in_child(CMD_UNREG_BUF), stop = call_in_child(UBLK_CMD_STOP_DEV);
+	struct reason second;
+	int status, ret = still_waits(pid, "who unregisters", why);
+
+	if (!ret)
+		ret = still_waits(stop, "who stops the device", why);
+	if (can_be_killed(pid, &second) && !ret)
+		ret = because(why, "%s", second.text);
+	atomic_store(&dev.hold, false);
+	if (!ret && waitpid(stop, &status, 0) != stop)
+		die("waitpid: %s", strerror(errno));
+	return ret;
+}
+
+/* The device has a request while that runs. */
+static int with_request(char *page, int (*run)(const struct memory *mem, struct reason *why),
+			const struct memory *mem, struct reason *why)
+{
 	pthread_t reader, timer;
-	struct memory mem;
 	int ret;
 
-	if (memory_map(&mem, &layout, why) || device_start(why))
-		return -1;
 	atomic_store(&dev.holding, false);
-	ret = expect(reg_buf(mem.addr, mem.size / 2, 0), 0, "registering", why);
-	if (pthread_create(&reader, NULL, read_page, mem.addr + mem.size - PAGE))
+	if (pthread_create(&reader, NULL, read_page, page))
 		die("pthread_create");
 	while (!atomic_load(&dev.holding))
 		usleep(1000);
 	if (pthread_create(&timer, NULL, let_go, NULL))
 		die("pthread_create");
-	if (!ret)
-		ret = while_it_waits(&mem, why);
+	ret = run(mem, why);
 	atomic_store(&dev.hold, false);
 	pthread_join(timer, NULL);
 	pthread_join(reader, NULL);
+	return ret;
+}
+
+static int nothing(const struct memory *mem, struct reason *why)
+{
+	(void)mem;
+	(void)why;
+	return 0;
+}
+
+static int stopped(const struct memory *mem, struct reason *why)
+{
+	(void)mem;
+	return while_it_is_stopped(why);
+}
+
+static int test_wait(struct reason *why)
+{
+	static const struct layout layout = { .backing = BACKING_SHMEM_4K, .size = MIB };
+	struct memory mem;
+	char *other;
+	int ret;
+
+	if (memory_map(&mem, &layout, why) || device_start(why))
+		return -1;
+	other = mem.addr + mem.size - PAGE;
+	dev.server = mem.addr;
+	ret = expect(reg_buf(mem.addr, mem.size / 2, 0), 0, "registering", why);
 	if (!ret)
-		ret = expect(unreg_buf(0), 0, "unregistering what was not", why);
+		ret = with_request(other, while_it_waits, &mem, why);
+	/* As if it had not been tried */
+	atomic_store(&dev.shared, 0);
+	if (!ret)
+		ret = with_request(mem.addr, nothing, &mem, why);
+	if (!ret)
+		ret = expect((int)atomic_load(&dev.shared), 1, "requests in it", why);
 	if (!ret)
 		ret = expect(unreg_buf(1), 0, "unregistering the other", why);
+	if (!ret)
+		ret = with_request(other, stopped, &mem, why);
+	if (!ret)
+		ret = expect(unreg_buf(0), 0, "unregistering what was not", why);
 	device_stop();
 	memory_unmap(&mem);
 	return ret;
