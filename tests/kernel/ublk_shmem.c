@@ -332,10 +332,8 @@ struct client {
 	struct reason why;
 };
 
-/* From any page on, so that requests go from one folio to the next, and from the last to none. */
-static void *transfers(void *arg)
+static int open_disk(void)
 {
-	struct client *client = arg;
 	char node[32];
 	int fd;
 
@@ -343,6 +341,15 @@ static void *transfers(void *arg)
 	fd = open_node(node);
 	if (fd < 0 || fcntl(fd, F_SETFL, O_DIRECT))
 		die("%s: %s", node, strerror(errno));
+	return fd;
+}
+
+/* From any page on, so that requests go from one folio to the next, and from the last to none. */
+static void *transfers(void *arg)
+{
+	struct client *client = arg;
+	int fd = open_disk();
+
 	for (unsigned int i = 0; i < ROUNDS && !client->ret; i++) {
 		size_t len = (1 + (unsigned int)rand() % 32) * PAGE;
 		size_t at = (unsigned int)rand() % ((DISK - len) / PAGE + 1) * PAGE;
@@ -477,13 +484,8 @@ static int test_bad(struct reason *why)
 
 static void *read_page(void *page)
 {
-	char node[32];
-	int fd;
+	int fd = open_disk();
 
-	snprintf(node, sizeof(node), "/dev/ublkb%u", dev.id);
-	fd = open_node(node);
-	if (fd < 0 || fcntl(fd, F_SETFL, O_DIRECT))
-		die("%s: %s", node, strerror(errno));
 	atomic_store(&dev.hold, true);
 	if (pread(fd, page, PAGE, 0) != PAGE)
 		die("reading: %s", strerror(errno));
