@@ -271,11 +271,19 @@ static void replace(struct kunit *test, unsigned long addr)
 	touch(test, addr, PAGE_SIZE);
 }
 
+/* khugepaged puts together again what a test has taken apart. */
+static void keep_apart(struct kunit *test, unsigned long addr,
+		       unsigned long len)
+{
+	KUNIT_ASSERT_EQ(test, do_madvise(current->mm, addr, len, MADV_NOHUGEPAGE), 0);
+}
+
 /* One page replaced in the middle: the first PMD is a table then. */
 unsigned long map_thp_odd(struct kunit *test, unsigned long len)
 {
 	unsigned long addr = map_thp(test, len);
 
+	keep_apart(test, addr, len);
 	replace(test, addr + 77 * PAGE_SIZE);
 	return addr;
 }
@@ -285,6 +293,7 @@ unsigned long map_thirds(struct kunit *test, unsigned long len)
 {
 	unsigned long addr = map_thp(test, len), pos;
 
+	keep_apart(test, addr, len);
 	for (pos = addr; pos < addr + len; pos += 3 * PAGE_SIZE)
 		replace(test, pos);
 	return addr;
@@ -295,6 +304,7 @@ unsigned long map_patchwork(struct kunit *test, unsigned long len)
 {
 	unsigned long addr = map_thp(test, len), pos, step;
 
+	keep_apart(test, addr, len);
 	for (pos = addr, step = 0; pos < addr + PMD_SIZE;
 	     pos += step++ * PAGE_SIZE)
 		replace(test, pos);
